@@ -1,0 +1,57 @@
+# The verbs of this project. Each works from a bare clone: it makes .venv when that is missing.
+# PYTHON names the interpreter to build it with (3.11 or newer).
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+OUT    ?= out/filings
+
+.PHONY: run test test-long lint types docs crash laws bench accuracy clean
+
+run: $(VENV)/.run
+	@$(BIN)/onward run filings examples/filings --out $(OUT)
+
+test: $(VENV)/.dev
+	$(MAKE) --no-print-directory lint types
+	$(BIN)/python -m pytest -q -n 2 -m "not long"
+	$(BIN)/python -m onward.docs --check
+
+test-long: $(VENV)/.dev
+	$(BIN)/python -m pytest -q -n 2
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check src tests bench
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+docs: $(VENV)/.dev
+	$(BIN)/python -m onward.docs
+
+crash: $(VENV)/.dev
+	$(BIN)/python -m pytest -q -s tests/crash
+
+laws: $(VENV)/.dev
+	$(BIN)/python -m pytest -q tests -k "law or laws"
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m bench
+
+# make accuracy FILINGS=folder/of/filings ORACLES=folder/of/oracles
+accuracy: $(VENV)/.run
+	@$(BIN)/python -m onward.pipelines.filings.accuracy $(FILINGS) $(ORACLES)
+
+clean:
+	rm -rf $(VENV) out build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) install -c constraints.txt -e '.[filings]'
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) install -c constraints.txt -e '.[filings,dev]'
+	@touch $@ $(VENV)/.run

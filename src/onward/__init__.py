@@ -1,0 +1,1 @@
+"""onward: a durable, incremental batch engine."""
