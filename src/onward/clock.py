@@ -1,0 +1,53 @@
+"""The only place that asks what time it is, so that everything else can be told.
+
+Instants are whole microseconds since 1970-01-01T00:00:00Z (`Micros`): they order, subtract and store as integers, and
+no time zone can be forgotten. Zones and text live at the edge, in `text` and `instant` here.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+Micros = int
+
+
+def now() -> Micros:
+    """Return the present instant in microseconds since 1970, UTC."""
+    return time.time_ns() // 1000
+
+
+def monotonic() -> float:
+    """Return seconds on a clock that never goes back; only differences mean something."""
+    return time.monotonic()
+
+
+def sleep(seconds: float) -> None:
+    """Wait."""
+    time.sleep(seconds)
+
+
+def local_now() -> datetime:
+    """Return the present instant in the machine's own zone, aware; for names that people read."""
+    return datetime.now().astimezone()
+
+
+def text(at: Micros) -> str:
+    """Spell an instant as RFC 3339 in UTC with microseconds, e.g. `2025-12-28T14:30:22.123456+00:00`."""
+    return datetime.fromtimestamp(at // 1_000_000, tz=UTC).replace(microsecond=at % 1_000_000).isoformat(
+        timespec="microseconds"
+    )
+
+
+def instant(value: str | datetime) -> Micros:
+    """Read an ISO 8601 text or an aware datetime.
+
+    Raises:
+        ValueError: The value has no time zone, or is no instant at all.
+    """
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    if moment.tzinfo is None:
+        msg = f"'{value}' has no time zone; write it with an offset, e.g. '2025-01-23T00:00:00+00:00'"
+        raise ValueError(msg)
+    whole = int(moment.replace(microsecond=0).timestamp())
+    return whole * 1_000_000 + moment.microsecond

@@ -1,0 +1,61 @@
+"""Settings as steps see them: a view that remembers what was read.
+
+Settings are flat: `segment.words`, not nested tables, so that each has one name in `--set`, in messages and in the
+fingerprint. A prefix reads like a table: `config["segment"]["words"]` is `config["segment.words"]`.
+Where settings come from (flags, files, variables) is not here: `runs/settings.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+
+def flatten(settings: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    """Return nested tables as one flat mapping with dotted names."""
+    flat: dict[str, object] = {}
+    for key, value in settings.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{name}."))
+        else:
+            flat[name] = value
+    return flat
+
+
+class ConfigView(Mapping[str, object]):
+    """Read-only settings that record each name read, also of settings that do not exist.
+
+    A setting that is missing and asked for with `get` is recorded too: setting it later is a change. Iterating, or
+    taking the length, reads everything.
+    """
+
+    __slots__ = ("_prefix", "_settings", "reads")
+
+    def __init__(self, settings: Mapping[str, object], *, prefix: str = "", reads: set[str] | None = None) -> None:
+        self._settings = settings
+        self._prefix = prefix
+        self.reads: set[str] = set() if reads is None else reads
+
+    def __getitem__(self, key: str) -> object:
+        name = self._prefix + key
+        if name not in self._settings:
+            table = name + "."
+            if any(other.startswith(table) for other in self._settings):
+                return ConfigView(self._settings, prefix=table, reads=self.reads)
+        self.reads.add(name)
+        return self._settings[name]
+
+    def __contains__(self, key: object) -> bool:
+        try:
+            self[str(key)]
+        except KeyError:
+            return False
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        mine = [name for name in self._settings if name.startswith(self._prefix)]
+        self.reads.update(mine)
+        return iter(name[len(self._prefix) :] for name in mine)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)

@@ -1,0 +1,86 @@
+"""What an item is called: its key, and the name its output gets from the key.
+
+A key is the lasting identity of an item inside a job: a relative POSIX path in NFC, or whatever lasting name a source
+gives. It is never a content hash and never an absolute path. Reading an item's bytes is not here: `engine/source.py`.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from hashlib import sha256
+from typing import NamedTuple
+
+COMPRESSION_SUFFIXES = (".gz", ".xz", ".zst")
+_NAME_BYTES_MAX = 255
+
+
+class Signature(NamedTuple):
+    """What `stat` says of a file: enough to know that its bytes were not touched since.
+
+    Sizes in bytes, times in nanoseconds since 1970. A signature is a hint, never an identity.
+    """
+
+    size_bytes: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+
+def key_from_bytes(path: bytes) -> str:
+    """Return the key of a path relative to its root, as the file system spells it.
+
+    Bytes that are not UTF-8 are written as a backslash and two hex digits (`caf\\xe9.txt`), so that a key is
+    always text that can be stored, compared and printed. NFC, so that the same name from two systems is one key.
+    """
+    return unicodedata.normalize("NFC", path.decode("utf-8", "backslashreplace"))
+
+
+def printable(text: str) -> str:
+    """Return `text` on one line with nothing in it that a terminal would obey.
+
+    Control characters, line breaks, bidirectional overrides and lone surrogates become escapes.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def stem(key: str) -> str:
+    """Return the key without its last suffix; a compression suffix goes first.
+
+    `a/b.html.gz` → `a/b`; `a/README` → `a/README`; `a/.profile` keeps its dot.
+    """
+    folder, slash, name = key.rpartition("/")
+    for suffix in COMPRESSION_SUFFIXES:
+        if name.endswith(suffix) and len(name) > len(suffix):
+            name = name[: -len(suffix)]
+            break
+    dot = name.rfind(".")
+    return folder + slash + (name[:dot] if dot > 0 else name)
+
+
+def output_path(key: str, suffix: str) -> str:
+    """Return where the output of `key` stands, relative to the output folder.
+
+    A name longer than 255 bytes is cut and gets eight hex digits of the key's digest, so that it stays one name.
+
+    >>> output_path("2024/AAPL_10-K.html.gz", ".json")
+    '2024/AAPL_10-K.json'
+    """
+    base = stem(key)
+    folder, slash, name = base.rpartition("/")
+    if len((name + suffix).encode()) > _NAME_BYTES_MAX:
+        mark = "~" + sha256(key.encode()).hexdigest()[:8]
+        room = _NAME_BYTES_MAX - len((mark + suffix).encode())
+        name = name.encode()[:room].decode("utf-8", "ignore") + mark
+    return folder + slash + name + suffix
+
+
+def quarantine_path(key: str) -> str:
+    """Return where the evidence of a quarantined item stands, relative to the output folder."""
+    return "quarantine/" + output_path(key, "_FAILED.json")
+
+
+def collision_form(path: str) -> str:
+    """Return the form in which two output paths are the same file on some file system: NFC and case-folded."""
+    return unicodedata.normalize("NFC", path.casefold())

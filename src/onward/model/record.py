@@ -1,0 +1,163 @@
+"""The rows of the ledger as values: one class a table, one field a column, in the same order.
+
+They are tuples on purpose: a row is bound to SQL, written to the journal and read back as it is, and a hot path makes
+a few of them per item. Instants are microseconds since 1970, UTC; digests are 32 raw bytes here and `sha256:<hex>` at
+the edge. What each column means is said once, in `ledger/sql/schema.sql`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+
+class Job(NamedTuple):
+    """A batch that a person names and looks up; may span several runs."""
+
+    id: int
+    name: str
+    pipeline: str
+    source: str
+    out: str
+    status: str
+    created_at: int
+    run_id: int | None
+    options: str
+
+
+class Run(NamedTuple):
+    """One execution of a job by one process."""
+
+    id: int
+    job_id: int
+    name: str
+    label: str
+    status: str
+    started_at: int
+    finished_at: int | None
+    pid: int
+    host: str
+    environment: str
+    config: str
+    counts: str | None
+    folder: str | None
+
+
+class RecipeRow(NamedTuple):
+    """A code part and a config part, shared by every item made with them."""
+
+    id: int
+    job_id: int
+    code: bytes
+    config: bytes
+    parts: str
+
+
+class Container(NamedTuple):
+    """A place that holds items and is skipped whole when nothing in it moved: a folder, a JSONL file."""
+
+    id: int
+    job_id: int
+    key: str
+
+
+class Item(NamedTuple):
+    """One unit of work and where it stands."""
+
+    id: int
+    job_id: int
+    container_id: int
+    key: str
+    state: str
+    version: int | None
+    serial: int
+    tries: int
+    lost: int
+    retry_at: int | None
+    note: str | None
+    content: bytes | None
+    recipe_id: int | None
+
+
+class Attempt(NamedTuple):
+    """One try at one item in one run; without outcome it is in flight."""
+
+    item_id: int
+    serial: int
+    run_id: int
+    number: int
+    started_at: int
+    finished_at: int | None
+    outcome: str | None
+    content: bytes | None
+    recipe_id: int | None
+    error: str | None
+    reason: str
+
+
+class Version(NamedTuple):
+    """One committed result of one item."""
+
+    item_id: int
+    number: int
+    recorded_at: int
+    valid_from: int
+    content: bytes
+    recipe_id: int
+    input_size: int
+    input_mtime_ns: int
+    output: str
+    digest: bytes
+    size_bytes: int
+    mtime_ns: int
+    validation: str
+
+
+class Publish(NamedTuple):
+    """A result that was committed and is not yet confirmed at its destination; dropped when it is."""
+
+    item_id: int
+    kind: str
+    version: int | None
+    staged: str
+    output: str
+    digest: bytes
+
+
+Row: TypeAlias = Job | Run | RecipeRow | Container | Item | Attempt | Version | Publish
+
+TABLES: dict[str, type[Row]] = {
+    "job": Job,
+    "run": Run,
+    "recipe": RecipeRow,
+    "container": Container,
+    "item": Item,
+    "attempt": Attempt,
+    "version": Version,
+    "publish": Publish,
+}
+NAMES: dict[type[Row], str] = {row: name for name, row in TABLES.items()}
+
+KEY_WIDTH: dict[str, int] = {name: 2 if name in ("attempt", "version") else 1 for name in TABLES}
+"""How many leading columns identify a row of each table."""
+
+
+class Known(NamedTuple):
+    """An item with its current version, as the plan wants them together."""
+
+    item: Item
+    version: Version | None
+
+
+def to_blob(digest: str) -> bytes:
+    """Return the raw bytes of `sha256:<hex>`; another algorithm keeps its name in front of the bytes."""
+    algorithm, _, hexdigits = digest.partition(":")
+    raw = bytes.fromhex(hexdigits)
+    return raw if algorithm == "sha256" and len(raw) == 32 else algorithm.encode() + b":" + raw
+
+
+def to_digest(blob: bytes) -> str:
+    """Return the text form of a stored digest."""
+    if len(blob) == 32:
+        return "sha256:" + blob.hex()
+    algorithm, _, raw = blob.partition(b":")
+    return f"{algorithm.decode()}:{raw.hex()}"
