@@ -1,0 +1,85 @@
+"""One holder at a time: a lock on a file of its own that is never replaced, with the holder's name inside.
+
+The kernel frees the lock the moment its holder is gone, however it went. The text in the file only says who it was.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import time
+from dataclasses import dataclass
+from types import TracebackType
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a lock."""
+
+    pid: int
+    host: str
+
+
+class LockHeld(Exception):
+    """Somebody else holds the lock."""
+
+    def __init__(self, holder: Holder | None) -> None:
+        super().__init__(holder)
+        self.holder = holder
+
+
+class FileLock:
+    """An exclusive lock that lasts until `release`, or until the process ends."""
+
+    def __init__(self, path: str, *, wait_s: float = 0.0) -> None:
+        """Take the lock, or raise `LockHeld` when another holds it for longer than `wait_s` seconds.
+
+        Raises:
+            LockHeld: With the holder's pid and host, as far as the file says.
+            OSError: The lock file cannot be made.
+        """
+        self.path = path
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        deadline = time.monotonic() + wait_s
+        while True:
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    holder = _read_holder(self._fd)
+                    os.close(self._fd)
+                    raise LockHeld(holder) from None
+                time.sleep(0.02)
+        text = json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode()
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, text, 0)
+
+    def release(self) -> None:
+        """Give the lock back. The file stays: replacing it would allow two holders."""
+        if self._fd >= 0:
+            os.ftruncate(self._fd, 0)
+            os.close(self._fd)
+            self._fd = -1
+
+    def forget(self) -> None:
+        """Close this process's copy after a fork, so that the lock dies with the parent and not with the child."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> FileLock:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.release()
+
+
+def _read_holder(fd: int) -> Holder | None:
+    try:
+        facts = json.loads(os.pread(fd, 4096, 0))
+        return Holder(int(facts["pid"]), str(facts["host"]))
+    except (ValueError, KeyError, TypeError):
+        return None

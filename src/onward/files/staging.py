@@ -1,0 +1,142 @@
+"""Where a result waits between being written and being published: one folder of ours on the same file system.
+
+A staged file is named by its token, so that a file can be told to be ours, and to which attempt it belongs, without
+opening it. Nobody lists this folder as output. Renaming to the final name is `publish` here; when that is allowed is
+`engine/publish.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+from onward.files.history import History
+
+PRIVATE = ".onward"
+"""Folder inside an output folder that belongs to onward: never listed, never an input."""
+
+_TOKEN = re.compile(r"^\d+\.\d+\.\d+\.staged$")
+
+
+def token(run_id: int, item_id: int, serial: int) -> str:
+    """Return the name under which the result of one attempt is staged."""
+    return f"{run_id}.{item_id}.{serial}.staged"
+
+
+class Staging:
+    """The staging folder of one output folder."""
+
+    def __init__(self, out: str) -> None:
+        self.out = out
+        self.folder = os.path.join(out, PRIVATE, "staging")
+        self.history = History(os.path.join(out, PRIVATE, "history"))
+        self._known_folders: set[str] = set()
+
+    def create(self) -> None:
+        """Make the folders; may be repeated.
+
+        Raises:
+            OSError: The output folder cannot be written.
+        """
+        os.makedirs(self.folder, exist_ok=True)
+
+    def path(self, name: str) -> str:
+        """Return the path of a staged file."""
+        return os.path.join(self.folder, name)
+
+    def final(self, output: str) -> str:
+        """Return the final path of an output.
+
+        Raises:
+            ValueError: The path would leave the output folder.
+        """
+        if output.startswith("/") or "\0" in output or ".." in output.split("/"):
+            msg = f"output path {output!r} leaves the output folder"
+            raise ValueError(msg)
+        return os.path.join(self.out, output)
+
+    def write(self, name: str, data: bytes) -> os.stat_result:
+        """Write a staged file, not yet durable, and return its stat.
+
+        Left-overs of an earlier process with the same token are ours and are replaced.
+        """
+        path = self.path(name)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            fd = os.open(path, flags, 0o666)
+        except FileExistsError:
+            os.unlink(path)
+            fd = os.open(path, flags, 0o666)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(fd, view) :]
+            return os.fstat(fd)
+        finally:
+            os.close(fd)
+
+    def keep_old(self, output: str, recorded: tuple[str, int, int] | None) -> str | None:
+        """Link what stands at an output path into the history, before it is replaced; return its digest, if any.
+
+        Args:
+            output: The output path.
+            recorded: Digest, size in bytes and mtime in nanoseconds that the ledger has for it; where the file
+                differs, it was edited by hand and is stored under the digest it really has.
+        """
+        return self.history.keep(self.final(output), recorded)
+
+    def publish(self, name: str, output: str) -> list[str]:
+        """Rename a staged file to its final path and return the folders whose names changed.
+
+        May be repeated: when the staged file is gone and the final path stands, nothing is done.
+
+        Raises:
+            FileNotFoundError: There is neither a staged file nor anything to show that it was published.
+        """
+        final = self.final(output)
+        folder = os.path.dirname(final)
+        changed = self._ensure_folder(folder)
+        os.replace(self.path(name), final)
+        changed.append(folder)
+        return changed
+
+    def discard(self, name: str) -> None:
+        """Remove a staged file that nothing will publish; may be repeated."""
+        try:
+            os.unlink(self.path(name))
+        except FileNotFoundError:
+            pass
+
+    def remove_output(self, output: str) -> str | None:
+        """Remove an output that is no longer true, and return the folder that changed; None when there was none."""
+        final = self.final(output)
+        try:
+            os.unlink(final)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return os.path.dirname(final)
+
+    def orphans(self, wanted: set[str]) -> list[str]:
+        """Return the staged files, by name, that are ours by their name and that nothing wants."""
+        try:
+            names = os.listdir(self.folder)
+        except FileNotFoundError:
+            return []
+        return sorted(
+            name
+            for name in names
+            if name not in wanted and (_TOKEN.match(name) or (name.startswith(".onward-") and name.endswith(".part")))
+        )
+
+    def _ensure_folder(self, folder: str) -> list[str]:
+        """Make a folder and its parents; return the parents whose names changed."""
+        if folder in self._known_folders:
+            return []
+        changed = []
+        missing = folder
+        while not os.path.isdir(missing):
+            missing = os.path.dirname(missing)
+            changed.append(missing)
+        os.makedirs(folder, exist_ok=True)
+        self._known_folders.add(folder)
+        return changed

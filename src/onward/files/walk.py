@@ -1,0 +1,152 @@
+"""Looking at folders quickly: what is in one, each file with its signature, packed into bytes.
+
+A no-op run over 100,000 files is mostly this file, so there is no pathlib and no object a file. Two looks at one
+folder are equal when their packed bytes are equal. What a change means is not decided here: `engine/scan.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from struct import Struct
+
+from onward.model.item import Signature
+
+_PACK = Struct("<qqqQ")
+_WIDTH = _PACK.size
+_SHORT = Struct("<qq")
+_SHORT_WIDTH = _SHORT.size
+
+NameFilter = Callable[[bytes], object]
+
+
+class Look:
+    """One look at one folder.
+
+    Attributes:
+        records: Sorted, one for each file that matched: name, NUL, packed signature.
+        folders: Names of the sub-folders, sorted.
+        problems: Names that matched and are not regular files inside the root, with the reason.
+    """
+
+    __slots__ = ("folders", "problems", "records")
+
+    def __init__(self) -> None:
+        self.records: list[bytes] = []
+        self.folders: list[bytes] = []
+        self.problems: list[tuple[bytes, str]] = []
+
+    @property
+    def packed(self) -> bytes:
+        """All records as one value to store and compare."""
+        return b"".join(self.records)
+
+
+def look(folder: bytes, matches: NameFilter, *, root: bytes) -> Look:
+    """List one folder and `stat` every file whose name matches.
+
+    Args:
+        folder: The folder, as the file system spells it.
+        matches: Says of a name whether it is wanted.
+        root: Resolved root of the walk; links that lead out of it are problems, not files.
+
+    Raises:
+        OSError: The folder cannot be read.
+    """
+    seen = Look()
+    records, folders = seen.records, seen.folders
+    pack = _PACK.pack
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(entry.name)
+                continue
+            if not matches(entry.name):
+                continue
+            if entry.is_symlink():
+                _look_through_link(entry, root, seen)
+                continue
+            try:
+                st = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue  # removed between listing and stat: as if it had been removed before
+            if not stat.S_ISREG(st.st_mode):
+                seen.problems.append((entry.name, "is not a regular file"))
+                continue
+            records.append(
+                entry.name + b"\0" + pack(st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino)
+            )
+    records.sort()
+    folders.sort()
+    return seen
+
+
+def _look_through_link(entry: os.DirEntry[bytes], root: bytes, seen: Look) -> None:
+    target = os.path.realpath(entry.path)
+    if target != root and not target.startswith(root.rstrip(b"/") + b"/"):
+        seen.problems.append((entry.name, "is a link that leads out of the input folder"))
+        return
+    try:
+        st = os.stat(target)
+    except OSError:
+        seen.problems.append((entry.name, "is a link that leads nowhere"))
+        return
+    if stat.S_ISREG(st.st_mode):
+        seen.records.append(entry.name + b"\0" + _PACK.pack(st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino))
+    elif not stat.S_ISDIR(st.st_mode):
+        seen.problems.append((entry.name, "is a link to something that is not a regular file"))
+
+
+def split(record: bytes) -> tuple[bytes, bytes]:
+    """Return the name and the packed signature of a record."""
+    return record[: -_WIDTH - 1], record[-_WIDTH:]
+
+
+def join(name: bytes, signature: bytes) -> bytes:
+    """Return the record of a name and a packed signature."""
+    return name + b"\0" + signature
+
+
+def pack_signature(signature: Signature) -> bytes:
+    """Return the packed form of a signature."""
+    return _PACK.pack(*signature)
+
+
+def unpack_signature(packed: bytes) -> Signature:
+    """Return the signature of a packed form."""
+    return Signature(*_PACK.unpack(packed))
+
+
+UNKNOWN = bytes(_WIDTH)
+"""A packed signature that no file has: a record that must be looked at again."""
+
+
+def parse(packed: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Return name and packed signature of each record in `packed`, in order."""
+    at, end = 0, len(packed)
+    while at < end:
+        nul = packed.index(b"\0", at)
+        stop = nul + 1 + _WIDTH
+        yield packed[at:nul], packed[nul + 1 : stop]
+        at = stop
+
+
+def look_at_outputs(folder: str) -> dict[str, bytes]:
+    """Return size and mtime, packed, of every regular file in one output folder; empty when there is no folder."""
+    found: dict[str, bytes] = {}
+    pack = _SHORT.pack
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_file(follow_symlinks=False):
+                    st = entry.stat(follow_symlinks=False)
+                    found[entry.name] = pack(st.st_size, st.st_mtime_ns)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    return found
+
+
+def pack_output(size_bytes: int, mtime_ns: int) -> bytes:
+    """Return the packed form in which `look_at_outputs` reports a file."""
+    return _SHORT.pack(size_bytes, mtime_ns)
