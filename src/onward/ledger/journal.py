@@ -1,0 +1,151 @@
+"""The journal: what an entry is made of, how entries are chained, and how they fold back into tables.
+
+One entry is one transaction of one job: the rows it wrote, whole. The hash of an entry covers the ledger, the job,
+the entry before it, its place and its rows, so that an edit, a deletion, an insertion and a change of order all show,
+at the first entry they touch. A tail that was cut off shows only against a head kept elsewhere.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+
+import msgspec
+
+from onward.errors import LedgerDamaged
+from onward.ledger.base import Entry, Head
+from onward.model.record import KEY_WIDTH, TABLES, Row
+
+_DOMAIN = b"onward.journal/1"
+_DEFLATE_FROM = 512
+_DROPPED = "-"
+
+Identity = tuple[int, ...]
+Change = tuple[str, Identity, Row | None]
+"""Table, identity, and the row as it is now; None when it was dropped."""
+
+
+def encode(changes: Iterable[Change]) -> bytes:
+    """Return the JSON of a transaction's changes."""
+    return msgspec.json.encode(
+        [(_DROPPED + table, identity) if row is None else (table, row) for table, identity, row in changes]
+    )
+
+
+def decode(payload: bytes) -> Iterator[Change]:
+    """Return the changes in a journal payload.
+
+    Raises:
+        ValueError: The payload is not one of ours.
+    """
+    for table, values in msgspec.json.decode(payload, type=list[tuple[str, list[msgspec.Raw]]]):
+        if table.startswith(_DROPPED):
+            yield table[1:], tuple(msgspec.json.decode(value, type=int) for value in values), None
+        else:
+            if table not in TABLES:
+                msg = f"unknown table '{table}'"
+                raise ValueError(msg)
+            row = msgspec.convert([_plain(value) for value in values], TABLES[table])
+            yield table, identity_of(table, row), row
+
+
+def _plain(value: msgspec.Raw) -> object:
+    return msgspec.json.decode(value)
+
+
+def identity_of(table: str, row: Row) -> Identity:
+    """Return the columns that identify a row."""
+    return tuple(row[: KEY_WIDTH[table]])  # type: ignore[arg-type]  # the leading columns are integers
+
+
+def pack(payload: bytes) -> bytes:
+    """Return the stored form of a payload: deflated when it is long. JSON starts with `[`, deflated data does not."""
+    return zlib.compress(payload, 1) if len(payload) >= _DEFLATE_FROM else payload
+
+
+def unpack(stored: bytes) -> bytes:
+    """Return the payload of a stored form.
+
+    Raises:
+        ValueError: The bytes are neither.
+    """
+    if stored[:1] == b"[":
+        return stored
+    try:
+        return zlib.decompress(stored)
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
+
+
+def chain(ledger: str, job_id: int, previous: bytes, seq: int, recorded_at: int, payload: bytes) -> bytes:
+    """Return the hash of an entry."""
+    preimage = b"\n".join((
+        _DOMAIN,
+        ledger.encode(),
+        str(job_id).encode(),
+        previous.hex().encode(),
+        str(seq).encode(),
+        str(recorded_at).encode(),
+        payload,
+    ))
+    return sha256(preimage).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """The first place where a job's journal is not what was written."""
+
+    job_id: int
+    seq: int
+    what: str
+
+
+def follow(ledger: str, job_id: int, entries: Iterable[Entry], anchor: Head | None = None) -> Iterator[Entry | Break]:
+    """Return the entries of one job as long as the chain holds, then the break, if there is one.
+
+    Args:
+        ledger: The ledger's uuid.
+        job_id: The job.
+        entries: In the order of `seq`.
+        anchor: A head that was kept elsewhere; the chain must pass through it.
+    """
+    previous, seq = b"", 0
+    for entry in entries:
+        if entry.seq != seq + 1:
+            yield Break(job_id, seq + 1, f"entry {seq + 1} is missing; the next one found is {entry.seq}")
+            return
+        if chain(ledger, job_id, previous, entry.seq, entry.recorded_at, entry.payload) != entry.hash:
+            yield Break(job_id, entry.seq, f"entry {entry.seq} does not match its hash")
+            return
+        previous, seq = entry.hash, entry.seq
+        if anchor is not None and anchor.seq == seq and anchor.hash != previous:
+            yield Break(job_id, seq, f"entry {seq} is not the one that was anchored")
+            return
+        yield entry
+    if anchor is not None and anchor.seq > seq:
+        yield Break(job_id, seq + 1, f"entries {seq + 1} to {anchor.seq} are missing at the end")
+
+
+def fold(entries: Iterable[Entry | Break]) -> dict[str, dict[Identity, Row]]:
+    """Return the tables that a journal says: the last row of each identity wins.
+
+    Raises:
+        LedgerDamaged: The chain is broken, or an entry cannot be read.
+    """
+    tables: dict[str, dict[Identity, Row]] = {name: {} for name in TABLES}
+    for entry in entries:
+        if isinstance(entry, Break):
+            msg = f"The journal of job {entry.job_id} is damaged: {entry.what}."
+            raise LedgerDamaged(msg)
+        try:
+            for table, identity, row in decode(entry.payload):
+                if row is None:
+                    tables[table].pop(identity, None)
+                else:
+                    tables[table][identity] = row
+        except (ValueError, KeyError, msgspec.DecodeError) as error:
+            msg = f"The journal of job {entry.job_id} is damaged: entry {entry.seq} cannot be read."
+            raise LedgerDamaged(msg) from error
+    return tables

@@ -1,0 +1,197 @@
+-- Every statement the SQLite ledger uses, by name. Parameters only; nothing is ever pasted into SQL.
+
+-- name: put_job
+INSERT INTO job VALUES (?,?,?,?,?,?,?,?,?)
+ON CONFLICT (id) DO UPDATE SET name=excluded.name, pipeline=excluded.pipeline, source=excluded.source,
+    out=excluded.out, status=excluded.status, created_at=excluded.created_at, run_id=excluded.run_id,
+    options=excluded.options;
+
+-- name: put_run
+INSERT INTO run VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)
+ON CONFLICT (id) DO UPDATE SET job_id=excluded.job_id, name=excluded.name, label=excluded.label,
+    status=excluded.status, started_at=excluded.started_at, finished_at=excluded.finished_at, pid=excluded.pid,
+    host=excluded.host, environment=excluded.environment, config=excluded.config, counts=excluded.counts,
+    folder=excluded.folder;
+
+-- name: put_recipe
+INSERT INTO recipe VALUES (?,?,?,?,?)
+ON CONFLICT (id) DO UPDATE SET job_id=excluded.job_id, code=excluded.code, config=excluded.config,
+    parts=excluded.parts;
+
+-- name: put_container
+INSERT INTO container VALUES (?,?,?)
+ON CONFLICT (id) DO UPDATE SET job_id=excluded.job_id, key=excluded.key;
+
+-- name: put_item
+INSERT INTO item VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)
+ON CONFLICT (id) DO UPDATE SET container_id=excluded.container_id, key=excluded.key, state=excluded.state,
+    version=excluded.version, serial=excluded.serial, tries=excluded.tries, lost=excluded.lost,
+    retry_at=excluded.retry_at, note=excluded.note, content=excluded.content, recipe_id=excluded.recipe_id;
+
+-- name: put_attempt
+INSERT INTO attempt VALUES (?,?,?,?,?,?,?,?,?,?,?)
+ON CONFLICT (item_id, serial) DO UPDATE SET run_id=excluded.run_id, number=excluded.number,
+    started_at=excluded.started_at, finished_at=excluded.finished_at, outcome=excluded.outcome,
+    content=excluded.content, recipe_id=excluded.recipe_id, error=excluded.error,
+    reason=excluded.reason;
+
+-- name: put_version
+INSERT INTO version VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)
+ON CONFLICT (item_id, number) DO UPDATE SET recorded_at=excluded.recorded_at,
+    valid_from=excluded.valid_from, content=excluded.content, recipe_id=excluded.recipe_id,
+    input_size=excluded.input_size, input_mtime_ns=excluded.input_mtime_ns, output=excluded.output,
+    digest=excluded.digest, size_bytes=excluded.size_bytes, mtime_ns=excluded.mtime_ns,
+    validation=excluded.validation;
+
+-- name: put_publish
+INSERT INTO publish VALUES (?,?,?,?,?,?)
+ON CONFLICT (item_id) DO UPDATE SET kind=excluded.kind, version=excluded.version, staged=excluded.staged,
+    output=excluded.output, digest=excluded.digest;
+
+-- name: drop_publish
+DELETE FROM publish WHERE item_id = ?;
+
+-- name: max_job
+SELECT coalesce(max(id), 0) FROM job;
+
+-- name: max_run
+SELECT coalesce(max(id), 0) FROM run;
+
+-- name: max_recipe
+SELECT coalesce(max(id), 0) FROM recipe;
+
+-- name: max_container
+SELECT coalesce(max(id), 0) FROM container;
+
+-- name: max_item
+SELECT coalesce(max(id), 0) FROM item;
+
+-- name: append_journal
+INSERT INTO journal VALUES (?,?,?,?,?);
+
+-- name: journal_head
+SELECT seq, hash FROM journal WHERE job_id = ? ORDER BY seq DESC LIMIT 1;
+
+-- name: journal_of_job
+SELECT job_id, seq, recorded_at, payload, hash FROM journal WHERE job_id = ? ORDER BY seq;
+
+-- name: journal_jobs
+SELECT DISTINCT job_id FROM journal ORDER BY job_id;
+
+-- name: job_by_name
+SELECT * FROM job WHERE name = ?;
+
+-- name: job_by_id
+SELECT * FROM job WHERE id = ?;
+
+-- name: job_by_out
+SELECT * FROM job WHERE out = ?;
+
+-- name: all_jobs
+SELECT * FROM job ORDER BY id;
+
+-- name: run_by_id
+SELECT * FROM run WHERE id = ?;
+
+-- name: run_by_name
+SELECT * FROM run WHERE name = ?;
+
+-- name: runs_of_job
+SELECT * FROM run WHERE job_id = ? ORDER BY id DESC;
+
+-- name: recipes_of_job
+SELECT * FROM recipe WHERE job_id = ? ORDER BY id;
+
+-- name: containers_of_job
+SELECT * FROM container WHERE job_id = ? ORDER BY key;
+
+-- name: known_in_container
+SELECT i.*, v.* FROM item AS i LEFT JOIN version AS v ON v.item_id = i.id AND v.number = i.version
+WHERE i.container_id = ? ORDER BY i.key;
+
+-- name: known_by_key
+SELECT i.*, v.* FROM item AS i LEFT JOIN version AS v ON v.item_id = i.id AND v.number = i.version
+WHERE i.job_id = ? AND i.key = ?;
+
+-- name: known_of_job
+SELECT i.*, v.* FROM item AS i LEFT JOIN version AS v ON v.item_id = i.id AND v.number = i.version
+WHERE i.job_id = ? ORDER BY i.key;
+
+-- name: known_unsettled
+SELECT i.*, v.* FROM item AS i LEFT JOIN version AS v ON v.item_id = i.id AND v.number = i.version
+WHERE i.job_id = ? AND i.state <> 'succeeded' ORDER BY i.key;
+
+-- name: known_by_output
+SELECT i.*, v.* FROM version AS v JOIN item AS i ON v.item_id = i.id
+WHERE i.job_id = ? AND v.output = ? AND v.number = i.version;
+
+-- name: item_by_id
+SELECT * FROM item WHERE id = ?;
+
+-- name: count_states
+SELECT state, count(*) FROM item WHERE job_id = ? GROUP BY state;
+
+-- name: count_attempts_of_run
+SELECT outcome, count(*) FROM attempt WHERE run_id = ? GROUP BY outcome;
+
+-- name: attempts_of_item
+SELECT * FROM attempt WHERE item_id = ? ORDER BY serial;
+
+-- name: attempts_of_run
+SELECT a.*, i.key FROM attempt AS a JOIN item AS i ON i.id = a.item_id WHERE a.run_id = ?
+ORDER BY i.key, a.serial;
+
+-- name: attempts_in_flight
+SELECT a.* FROM attempt AS a JOIN item AS i ON i.id = a.item_id WHERE a.outcome IS NULL AND i.job_id = ?
+ORDER BY a.item_id;
+
+-- name: versions_of_item
+SELECT * FROM version WHERE item_id = ? ORDER BY number;
+
+-- name: version_by_number
+SELECT * FROM version WHERE item_id = ? AND number = ?;
+
+-- name: publishes_of_job
+SELECT p.* FROM publish AS p JOIN item AS i ON i.id = p.item_id WHERE i.job_id = ? ORDER BY p.item_id;
+
+-- name: recent_attempts
+SELECT a.*, i.key FROM attempt AS a JOIN item AS i ON i.id = a.item_id
+WHERE a.run_id = ? AND a.outcome IS NOT NULL ORDER BY a.finished_at DESC LIMIT ?;
+
+-- name: signature_of_container
+SELECT container_id, inputs, outputs, unsettled, recipes FROM signature WHERE container_id = ?;
+
+-- name: put_signature
+INSERT INTO signature VALUES (?,?,?,?,?)
+ON CONFLICT (container_id) DO UPDATE SET inputs=excluded.inputs, outputs=excluded.outputs,
+    unsettled=excluded.unsettled, recipes=excluded.recipes;
+
+-- name: drop_signature
+DELETE FROM signature WHERE container_id = ?;
+
+-- name: drop_signatures
+DELETE FROM signature WHERE container_id IN (SELECT id FROM container WHERE job_id = ?);
+
+-- name: get_memo
+SELECT value FROM memo WHERE name = ?;
+
+-- name: put_memo
+INSERT INTO memo VALUES (?,?) ON CONFLICT (name) DO UPDATE SET value=excluded.value;
+
+-- name: get_identity
+SELECT uuid FROM identity;
+
+-- name: put_identity
+INSERT INTO identity VALUES (?,?);
+
+-- name: put_migration
+INSERT INTO migration VALUES (?,?,?);
+
+-- name: last_migration
+SELECT coalesce(max(number), 0) FROM migration;
+
+-- name: has_migrations
+SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'migration';
+
+-- name: set_identity
+UPDATE identity SET uuid = ?;

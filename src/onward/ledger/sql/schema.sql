@@ -1,0 +1,163 @@
+-- The ledger of onward: what was done, from what, with what, and what is still to be delivered.
+--
+-- Every row of job .. publish is also in the journal, whole, as it was written; the tables can be rebuilt from it.
+-- signature and memo are caches: not journaled, and may be thrown away at any time.
+-- Instants are INTEGER microseconds since 1970-01-01T00:00:00Z; file times are nanoseconds; sizes are bytes.
+-- Digests are 32-byte blobs here, `sha256:<hex>` at the edge. Column order is the order of fields in model/record.py.
+
+-- One row per migration that was applied, in the same transaction as its changes.
+CREATE TABLE migration (
+    number      INTEGER PRIMARY KEY,
+    name        TEXT    NOT NULL,
+    applied_at  INTEGER NOT NULL
+) STRICT;
+
+-- The one row that names this ledger; part of the domain of every journal hash, so that chains cannot be swapped.
+CREATE TABLE identity (
+    uuid        TEXT    NOT NULL,
+    created_at  INTEGER NOT NULL
+) STRICT;
+
+-- One row per batch that a person names.
+CREATE TABLE job (
+    id          INTEGER PRIMARY KEY,
+    name        TEXT    NOT NULL UNIQUE,
+    pipeline    TEXT    NOT NULL,            -- as given to `onward run`: a room, module:name or file.py:name
+    source      TEXT    NOT NULL,            -- input, relative to the parent of the state folder; no password
+    out         TEXT    NOT NULL UNIQUE,     -- output, likewise; an output belongs to one job
+    status      TEXT    NOT NULL CHECK (status IN
+                    ('pending', 'running', 'completed', 'paused', 'stopped', 'interrupted', 'failed')),
+    created_at  INTEGER NOT NULL,
+    run_id      INTEGER,                     -- the run that may write now, or wrote last; the fence of every commit
+    options     TEXT    NOT NULL             -- JSON: what a later run needs to do the same
+) STRICT;
+
+-- One row per execution of a job by one process.
+CREATE TABLE run (
+    id           INTEGER PRIMARY KEY,
+    job_id       INTEGER NOT NULL REFERENCES job (id),
+    name         TEXT    NOT NULL UNIQUE,    -- the run id a person sees: 20251228_143022, local time
+    label        TEXT    NOT NULL,           -- --run-name, or ''
+    status       TEXT    NOT NULL CHECK (status IN
+                    ('pending', 'running', 'completed', 'paused', 'stopped', 'interrupted', 'failed')),
+    started_at   INTEGER NOT NULL,
+    finished_at  INTEGER,                    -- NULL while it runs; recovery closes it
+    pid          INTEGER NOT NULL,
+    host         TEXT    NOT NULL,
+    environment  TEXT    NOT NULL,           -- JSON: git commit and branch, researcher, python, platform
+    config       TEXT    NOT NULL,           -- JSON: every setting in force; secrets redacted
+    counts       TEXT,                       -- JSON, NULL while it runs
+    folder       TEXT,                       -- its artifacts, relative to the output folder; NULL when it left none
+    CHECK ((finished_at IS NULL) = (status = 'running'))
+) STRICT;
+CREATE INDEX run_by_job ON run (job_id);
+
+-- One row per way of making outputs: the code part and the config part of a fingerprint.
+CREATE TABLE recipe (
+    id      INTEGER PRIMARY KEY,
+    job_id  INTEGER NOT NULL REFERENCES job (id),
+    code    BLOB    NOT NULL,                -- digest of steps and declared libraries
+    config  BLOB    NOT NULL,                -- digest of the settings that were read
+    parts   TEXT    NOT NULL,                -- JSON: steps, depends, config; so that a difference can be named
+    UNIQUE (job_id, code, config)
+) STRICT;
+
+-- One row per place that holds items and is skipped whole when nothing in it moved.
+CREATE TABLE container (
+    id      INTEGER PRIMARY KEY,
+    job_id  INTEGER NOT NULL REFERENCES job (id),
+    key     TEXT    NOT NULL,                -- a folder relative to the input, '' for the input itself
+    UNIQUE (job_id, key)
+) STRICT;
+
+-- One row per item that a source ever offered.
+CREATE TABLE item (
+    id            INTEGER PRIMARY KEY,
+    job_id        INTEGER NOT NULL REFERENCES job (id),
+    container_id  INTEGER NOT NULL REFERENCES container (id),
+    key           TEXT    NOT NULL,          -- lasting identity within the job, NFC
+    state         TEXT    NOT NULL CHECK (state IN ('pending', 'succeeded', 'failed', 'quarantined', 'gone')),
+    version       INTEGER,                   -- number of its current version; NULL before the first success
+    serial        INTEGER NOT NULL,          -- attempts ever made; the number of the last one
+    tries         INTEGER NOT NULL,          -- attempts spent on the fingerprint that is being tried
+    lost          INTEGER NOT NULL,          -- runs in a row that died while it was in flight
+    retry_at      INTEGER,                   -- a failed item is not tried before; NULL: at once
+    note          TEXT,                      -- why it failed, waits, or was reopened; NULL when all is well
+    content       BLOB,                      -- what was last tried, where that is not the current version
+    recipe_id     INTEGER REFERENCES recipe (id),  -- likewise
+    UNIQUE (job_id, key)
+) STRICT;
+CREATE INDEX item_by_container ON item (container_id);
+CREATE INDEX item_unsettled ON item (job_id, state) WHERE state <> 'succeeded';
+
+-- One row per try at one item. Rows are closed once and never deleted. Without outcome it is in flight.
+CREATE TABLE attempt (
+    item_id      INTEGER NOT NULL REFERENCES item (id),
+    serial       INTEGER NOT NULL CHECK (serial >= 1),   -- counted over all runs and fingerprints
+    run_id       INTEGER NOT NULL REFERENCES run (id),
+    number       INTEGER NOT NULL CHECK (number >= 1),   -- 1 = first try at this fingerprint
+    started_at   INTEGER NOT NULL,           -- when the right to try was given
+    finished_at  INTEGER,                    -- NULL while in flight; recovery closes it as lost
+    outcome      TEXT CHECK (outcome IN ('succeeded', 'failed', 'interrupted', 'lost')),
+    content      BLOB,                       -- bytes that were read; NULL: none, or see the version it made
+    recipe_id    INTEGER REFERENCES recipe (id),  -- NULL while in flight and where no step ran
+    error        TEXT,                       -- JSON: type, slug, message, transient, traceback
+    reason       TEXT    NOT NULL,           -- why it was made: new, content-changed, code-changed:<step>, ...
+    PRIMARY KEY (item_id, serial),
+    CHECK ((finished_at IS NULL) = (outcome IS NULL))
+) STRICT, WITHOUT ROWID;
+CREATE INDEX attempt_in_flight ON attempt (item_id) WHERE outcome IS NULL;
+CREATE INDEX attempt_by_run ON attempt (run_id);
+
+-- One row per committed result of one item.
+CREATE TABLE version (
+    item_id         INTEGER NOT NULL REFERENCES item (id),
+    number          INTEGER NOT NULL CHECK (number >= 1),  -- serial of the attempt that made it: rises, with gaps
+    recorded_at     INTEGER NOT NULL,        -- when the ledger learned it
+    valid_from      INTEGER NOT NULL,        -- since when it is true in the world; recorded_at where nothing says
+    content         BLOB    NOT NULL,        -- digest of the input bytes as processed
+    recipe_id       INTEGER NOT NULL REFERENCES recipe (id),
+    input_size      INTEGER NOT NULL,
+    input_mtime_ns  INTEGER NOT NULL,
+    output          TEXT    NOT NULL,        -- path relative to the output folder
+    digest          BLOB    NOT NULL,        -- of the output's bytes
+    size_bytes      INTEGER NOT NULL,
+    mtime_ns        INTEGER NOT NULL,        -- of the output file, kept by the rename that publishes it
+    validation      TEXT    NOT NULL CHECK (validation IN ('PASS', 'WARN', 'FAIL')),
+    PRIMARY KEY (item_id, number)
+) STRICT, WITHOUT ROWID;
+
+-- One row per item whose result is committed and not yet confirmed at its destination. Dropped when it is.
+CREATE TABLE publish (
+    item_id  INTEGER PRIMARY KEY REFERENCES item (id),
+    kind     TEXT    NOT NULL CHECK (kind IN ('output', 'quarantine')),
+    version  INTEGER,                        -- the version to deliver; NULL for evidence of a quarantine
+    staged   TEXT    NOT NULL,               -- name in the staging folder
+    output   TEXT    NOT NULL,               -- where it goes, relative to the output folder
+    digest   BLOB    NOT NULL
+) STRICT;
+
+-- One row per transaction of a job: every row it wrote, in order. Append-only; each hash covers all before it.
+CREATE TABLE journal (
+    job_id       INTEGER NOT NULL,
+    seq          INTEGER NOT NULL CHECK (seq >= 1),      -- gapless within the job
+    recorded_at  INTEGER NOT NULL,
+    payload      BLOB    NOT NULL,           -- JSON [[table, row], ...]; deflated when longer than 512 bytes
+    hash         BLOB    NOT NULL,           -- sha256(domain, previous hash, seq, recorded_at, JSON)
+    PRIMARY KEY (job_id, seq)
+) STRICT;
+
+-- Cache: what a container looked like when all was settled in it.
+CREATE TABLE signature (
+    container_id  INTEGER PRIMARY KEY,
+    inputs        BLOB    NOT NULL,          -- files/walk.py: name and packed stat of every file
+    outputs       BLOB    NOT NULL,          -- name and packed size and mtime of every output, by output name
+    unsettled     TEXT    NOT NULL,          -- JSON: keys that must be looked up all the same
+    recipes       TEXT    NOT NULL           -- JSON: ids of the recipes used in it
+) STRICT;
+
+-- Cache: anything that is dear to compute and cheap to check.
+CREATE TABLE memo (
+    name   TEXT PRIMARY KEY,
+    value  BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
