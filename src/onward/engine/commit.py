@@ -1,0 +1,495 @@
+"""Make a group of results durable in one transaction: outcome, version and "publish pending" together.
+
+The order is the promise. Staged bytes are synced before the transaction that records them; the transaction is durable
+before anything is renamed; nothing is acknowledged before the next transaction confirmed the rename. One
+transaction carries the confirmations of the group before, the outcomes of this group, and the claims of the next.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from onward import clock
+from onward.engine.executor import Failure, Report, Task
+from onward.engine.faults import FaultPoint, hit
+from onward.engine.pipeline import Sink, Source
+from onward.engine.plan import Planned
+from onward.engine.publish import Blocked, Delivery, publish
+from onward.engine.scan import ContainerState
+from onward.errors import InputUnreadable, OutputCollides
+from onward.files.staging import token
+from onward.ledger.base import Ledger, Transaction
+from onward.model.attempt import after_failure
+from onward.model.backoff import delay_s
+from onward.model.fingerprint import Recipe, canonical
+from onward.model.item import quarantine_path
+from onward.model.record import (
+    Attempt,
+    Container,
+    Item,
+    Known,
+    Publish,
+    RecipeRow,
+    Version,
+    to_blob,
+    to_digest,
+)
+from onward.model.states import ItemState, Outcome
+
+_GROUP_MAX = 100
+_GROUP_S = 0.02
+
+
+class Finished(NamedTuple):
+    """An item that has come to an end in this run, or to a pause before its next try; acknowledged."""
+
+    planned: Planned
+    state: ItemState
+    reason: str | None
+    wait_s: float
+    elapsed_s: float
+
+
+class _Ended(NamedTuple):
+    report: Report
+    planned: Planned
+    finished_at: int
+
+
+class RecipeBook:
+    """The recipes of a job: which row stands for what was read in an attempt."""
+
+    def __init__(self, job_id: int, today: Recipe, rows: Sequence[RecipeRow]) -> None:
+        self._job_id = job_id
+        self._today = today
+        self._ids = {(row.code, row.config): row.id for row in rows}
+        self._by_reads: dict[tuple[str, ...], int] = {}
+
+    def row_id(self, reads: tuple[str, ...] | None, tx: Transaction) -> int:
+        """Return the row for an attempt that read these settings; None stands for all of them."""
+        names = tuple(sorted(self._today.config)) if reads is None else reads
+        found = self._by_reads.get(names)
+        if found is not None:
+            return found
+        config = {name: self._today.config.get(name) for name in names}
+        recipe = Recipe(steps=self._today.steps, depends=self._today.depends, config=config)
+        digests = (to_blob(recipe.code_digest), to_blob(recipe.config_digest))
+        row_id = self._ids.get(digests)
+        if row_id is None:
+            row_id = tx.allocate("recipe")
+            parts = canonical({"steps": list(recipe.steps.items()), "depends": recipe.depends, "config": config})
+            tx.put(RecipeRow(row_id, self._job_id, *digests, parts))
+            self._ids[digests] = row_id
+        self._by_reads[names] = row_id
+        return row_id
+
+
+def read_recipe(row: RecipeRow) -> Recipe:
+    """Return the recipe that a row tells of."""
+    parts = json.loads(row.parts)
+    return Recipe(steps=dict(parts["steps"]), depends=parts["depends"], config=parts["config"])
+
+
+class Committer:
+    """The one that writes for a run: gathers claims and reports, and commits them in groups."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        job_id: int,
+        run_id: int,
+        source: Source,
+        sink: Sink,
+        recipes: RecipeBook,
+        place: str,
+        attempts_max: int,
+        chance: Callable[[], float],
+    ) -> None:
+        self._ledger = ledger
+        self._job_id = job_id
+        self._run_id = run_id
+        self._source = source
+        self._sink = sink
+        self._recipes = recipes
+        self._place = place
+        self._attempts_max = attempts_max
+        self._chance = chance
+        self._claims: list[Planned] = []
+        self._refused: list[Planned] = []
+        self._claimed: list[tuple[Task, Planned]] = []
+        self._ended: list[_Ended] = []
+        self._since = 0.0
+        self._interrupted: list[tuple[Task, Planned]] = []
+        self._unconfirmed: list[tuple[Finished, Delivery]] = []
+        self._blocked: list[tuple[Finished, Blocked]] = []
+        self._ready: list[ContainerState] = []
+        self._dropped: set[str] = set()
+        self._refusals = 0
+
+    @property
+    def claims(self) -> int:
+        """How many claims wait for their commit."""
+        return len(self._claims)
+
+    def claim(self, planned: Planned) -> None:
+        """Ask for the right to try an item; given by the next commit."""
+        self._claims.append(planned)
+
+    def refuse(self, planned: Planned) -> None:
+        """Record an item that cannot be tried at all."""
+        self._refused.append(planned)
+
+    def add(self, report: Report, planned: Planned) -> None:
+        """Take a report into the group."""
+        if not self._ended:
+            self._since = clock.monotonic()
+        self._ended.append(_Ended(report, planned, clock.now()))
+
+    def interrupt(self, task: Task, planned: Planned) -> None:
+        """Close an attempt that was told to end; it spends nothing."""
+        self._interrupted.append((task, planned))
+
+    def remember(self, container: ContainerState) -> None:
+        """Write down a container in which nothing is outstanding."""
+        if container.row_id is not None:
+            self._ready.append(container)
+
+    def has_work(self) -> bool:
+        """Say whether a commit would write anything."""
+        return bool(
+            self._ended or self._unconfirmed or self._claims or self._refused or self._interrupted or self._blocked
+            or self._ready
+        )
+
+    def commit_if_due(self) -> list[Finished]:
+        """Commit when claims wait, when the group is full, or when its first result has waited long enough."""
+        waited = bool(self._ended) and clock.monotonic() - self._since >= _GROUP_S
+        if self._claims or self._refused or waited or len(self._ended) >= _GROUP_MAX:
+            return self.commit()
+        return []
+
+    def take_claimed(self) -> list[tuple[Task, Planned]]:
+        """Return the tasks whose claims are durable."""
+        claimed, self._claimed = self._claimed, []
+        return claimed
+
+    def commit(self) -> list[Finished]:
+        """Write everything gathered, deliver it, and return what is now acknowledged.
+
+        Raises:
+            OSError: Syncing or delivering failed. Results that were not yet committed will be made anew.
+            LedgerError: The ledger could not be written; nothing of this group was.
+        """
+        if not self.has_work():
+            return []
+        ended, self._ended = self._ended, []
+        unconfirmed, self._unconfirmed = self._unconfirmed, []
+        blocked, self._blocked = self._blocked, []
+        claims, self._claims = self._claims, []
+        refused, self._refused = self._refused, []
+        interrupted, self._interrupted = self._interrupted, []
+        acknowledged = [finished for finished, _ in unconfirmed]
+        for one in acknowledged:
+            self._settle(one)
+        acknowledged += [self._block(finished, stuck) for finished, stuck in blocked]
+        ready, self._ready = self._ready, []
+
+        evidence = self._stage_evidence(ended, refused)
+        hit(FaultPoint.BEFORE_SYNC)
+        self._sink.sync(
+            [token(self._run_id, e.report.item_id, e.report.serial) for e in ended if e.report.failure is None]
+            + [name for name, _ in evidence.values()]
+        )
+        hit(FaultPoint.SYNCED)
+
+        now = clock.now()
+        deliveries: list[tuple[Finished, Delivery]] = []
+        hit(FaultPoint.BEFORE_COMMIT)
+        with self._ledger.transaction(self._job_id, now=now, fence=self._run_id) as tx:
+            for _, delivery in unconfirmed:
+                tx.drop_publish(delivery.publish.item_id)
+            for finished, stuck_one in blocked:
+                self._write_blocked(finished, stuck_one.delivery, tx)
+            for container in ready:
+                row = container.row(self._source)
+                if row != container.before:
+                    tx.put_signature(row)
+            for end in ended:
+                if end.report.failure is None:
+                    deliveries.append(self._write_success(end, tx, now))
+                else:
+                    done = self._write_failure(end, tx, now, evidence)
+                    if isinstance(done, Finished):
+                        acknowledged.append(done)
+                    else:
+                        deliveries.append(done)
+            for task, planned in interrupted:
+                self._write_interrupted(task, planned, tx, now)
+            deliveries += [self._write_refused(planned, tx, now, evidence) for planned in refused]
+            for planned in claims:
+                self._claimed.append(self._write_claim(planned, tx, now))
+            hit(FaultPoint.IN_COMMIT)
+        hit(FaultPoint.COMMITTED)
+        if unconfirmed:
+            hit(FaultPoint.CONFIRMED)
+        self._discard_unused(evidence, deliveries)
+
+        stuck = {b.delivery.publish.item_id: b for b in publish(self._sink, [delivery for _, delivery in deliveries])}
+        for finished, delivery in deliveries:
+            if delivery.publish.item_id in stuck:
+                self._blocked.append((finished, stuck[delivery.publish.item_id]))
+            else:
+                self._unconfirmed.append((finished, delivery))
+        return acknowledged
+
+    # -- what is written for each kind of end
+
+    def _write_claim(self, planned: Planned, tx: Transaction, now: int) -> tuple[Task, Planned]:
+        item, planned = self._item(planned, tx)
+        serial = item.serial + 1
+        reason = planned.decision.reason
+        tx.put(Attempt(item.id, serial, self._run_id, item.tries + 1, now, None, None, None, None, None, reason))
+        self._forget(planned.container, tx)
+        assert planned.entry is not None
+        name = token(self._run_id, item.id, serial)
+        return Task(item.id, serial, planned.key, planned.entry.locator, name), planned
+
+    def _write_success(self, ended: _Ended, tx: Transaction, now: int) -> tuple[Finished, Delivery]:
+        report, planned, _ = ended
+        item, old = _known(planned)
+        content = _blob(report.content)
+        assert content is not None
+        recipe_id = self._recipes.row_id(report.reads, tx)
+        output = self._sink.output_of(planned.key)
+        version = Version(
+            item.id, report.serial, now, now, content, recipe_id, report.input_size, report.input_mtime_ns, output,
+            to_blob(report.digest), report.size_bytes, report.mtime_ns, report.validation,
+        )
+        after = item._replace(
+            state=ItemState.SUCCEEDED.value, version=version.number, serial=report.serial, tries=0, lost=0,
+            retry_at=None, note=None, content=None, recipe_id=None,
+        )
+        staged = token(self._run_id, item.id, report.serial)
+        row = Publish(item.id, "output", version.number, staged, output, version.digest)
+        tx.put(self._closed(ended, Outcome.SUCCEEDED, None, recipe_id, None))
+        tx.put(version)
+        tx.put(row)
+        tx.put(after)
+        # The signature is the one of the bytes that were read, not of an earlier look.
+        entry = planned.entry._replace(signature=report.signature) if planned.entry is not None else None
+        done = planned._replace(known=Known(after, version), entry=entry)
+        replaces = None if old is None else (to_digest(old.digest), old.size_bytes, old.mtime_ns)
+        finished = Finished(done, ItemState.SUCCEEDED, None, 0.0, report.elapsed_s)
+        return finished, Delivery(row, planned.key, replaces, item.version)
+
+    def _write_failure(
+        self, ended: _Ended, tx: Transaction, now: int, evidence: Mapping[int, tuple[str, str]]
+    ) -> Finished | tuple[Finished, Delivery]:
+        report, planned, _ = ended
+        failure = report.failure
+        assert failure is not None
+        item, version = _known(planned)
+        content = _blob(report.content)
+        # What a worker that died has read is not known; then every setting counts.
+        recipe_id = self._recipes.row_id(report.reads or None, tx)
+        if failure.is_environment:
+            tx.put(self._closed(ended, Outcome.INTERRUPTED, content, recipe_id, failure))
+            after = item._replace(serial=report.serial)
+            tx.put(after)
+            return Finished(planned._replace(known=Known(after, version)), ItemState.PENDING, failure.slug, 0.0, 0.0)
+        tries_before = item.tries if (item.content, item.recipe_id) == (content, recipe_id) else 0
+        state, tries = after_failure(
+            tries_before=tries_before, transient=failure.transient, attempts_max=self._attempts_max
+        )
+        wait_s = delay_s(tries, self._chance()) if state is ItemState.FAILED else 0.0
+        retry_at = now + int(wait_s * 1e6) if state is ItemState.FAILED else None
+        after = item._replace(
+            state=state.value, serial=report.serial, tries=tries, lost=0, retry_at=retry_at, note=failure.slug,
+            content=content, recipe_id=recipe_id,
+        )
+        tx.put(self._closed(ended, Outcome.FAILED, content, recipe_id, failure))
+        tx.put(after)
+        done = planned._replace(known=Known(after, version))
+        finished = Finished(done, state, failure.slug, wait_s, report.elapsed_s)
+        if state is ItemState.FAILED:
+            return finished
+        row = _evidence_row(after, planned.key, evidence[id(planned)])
+        tx.put(row)
+        return finished, Delivery(row, planned.key, None, item.version)
+
+    def _write_refused(
+        self, planned: Planned, tx: Transaction, now: int, evidence: Mapping[int, tuple[str, str]]
+    ) -> tuple[Finished, Delivery]:
+        before = planned
+        item, planned = self._item(planned, tx)
+        failure = _refusal(planned)
+        serial = item.serial + 1
+        after = item._replace(
+            state=ItemState.QUARANTINED.value, serial=serial, tries=1, note=failure.slug, retry_at=None, content=None,
+            recipe_id=None,
+        )
+        outcome, reason = Outcome.FAILED.value, planned.decision.reason
+        tx.put(Attempt(item.id, serial, self._run_id, 1, now, now, outcome, None, None, _error(failure), reason))
+        row = _evidence_row(after, planned.key, evidence[id(before)])
+        tx.put(row)
+        tx.put(after)
+        self._forget(planned.container, tx)
+        done = planned._replace(known=Known(after, _known(planned)[1]))
+        finished = Finished(done, ItemState.QUARANTINED, failure.slug, 0.0, 0.0)
+        return finished, Delivery(row, planned.key, None, item.version)
+
+    def _write_interrupted(self, task: Task, planned: Planned, tx: Transaction, now: int) -> None:
+        item, _ = _known(planned)
+        number = item.tries + 1
+        outcome, reason = Outcome.INTERRUPTED.value, planned.decision.reason
+        tx.put(Attempt(task.item_id, task.serial, self._run_id, number, now, now, outcome, None, None, None, reason))
+        tx.put(item._replace(serial=task.serial))
+
+    def _write_blocked(self, finished: Finished, delivery: Delivery, tx: Transaction) -> None:
+        """Take back a version whose place is taken: the item waits for a person, its old version stays."""
+        item, _ = _known(finished.planned)
+        tx.drop_publish(item.id)
+        tx.put(item._replace(
+            state=ItemState.QUARANTINED.value, version=delivery.version_before, tries=1, note=OutputCollides.slug
+        ))
+
+    # -- small parts
+
+    def _item(self, planned: Planned, tx: Transaction) -> tuple[Item, Planned]:
+        """Return the item's row, making it and its container where they are new."""
+        container = planned.container
+        if container.row_id is None:
+            container.row_id = tx.allocate("container")
+            tx.put(Container(container.row_id, self._job_id, container.key))
+        if planned.known is not None:
+            return planned.known.item, planned
+        item = Item(
+            tx.allocate("item"), self._job_id, container.row_id, planned.key, ItemState.PENDING.value, None, 0, 0, 0,
+            None, None, None, None,
+        )
+        tx.put(item)
+        return item, planned._replace(known=Known(item, None))
+
+    def _forget(self, container: ContainerState, tx: Transaction) -> None:
+        """Forget what is remembered of a container in which something begins; a crash must not leave it true."""
+        if container.key not in self._dropped:
+            assert container.row_id is not None
+            tx.drop_signature(container.row_id)
+            self._dropped.add(container.key)
+
+    def _closed(
+        self, ended: _Ended, outcome: Outcome, content: bytes | None, recipe_id: int, failure: Failure | None
+    ) -> Attempt:
+        report = ended.report
+        item, _ = _known(ended.planned)
+        started_at = ended.finished_at - int(report.elapsed_s * 1e6)
+        return Attempt(
+            report.item_id, report.serial, self._run_id, item.tries + 1, started_at, ended.finished_at, outcome.value,
+            content, recipe_id, None if failure is None else _error(failure), ended.planned.decision.reason,
+        )
+
+    def _stage_evidence(self, ended: Sequence[_Ended], refused: Sequence[Planned]) -> dict[int, tuple[str, str]]:
+        """Write the evidence of every item that may be quarantined now; return token and digest by planned item."""
+        staged = {}
+        for one in ended:
+            failure = one.report.failure
+            if failure is None or not self._may_quarantine(one.planned, failure):
+                continue
+            name = token(self._run_id, one.report.item_id, one.report.serial)
+            document = self._evidence(one.planned, failure, one.report)
+            staged[id(one.planned)] = (name, self._sink.stage_evidence(name, document).digest)
+        for at, planned in enumerate(refused):
+            name = token(self._run_id, 0, self._refusals + at)
+            staged[id(planned)] = (name, self._sink.stage_evidence(name, self._evidence(planned)).digest)
+        self._refusals += len(refused)
+        return staged
+
+    def _may_quarantine(self, planned: Planned, failure: Failure) -> bool:
+        if failure.is_environment:
+            return False
+        item, _ = _known(planned)
+        state, _ = after_failure(
+            tries_before=item.tries, transient=failure.transient, attempts_max=self._attempts_max
+        )
+        return state is ItemState.QUARANTINED
+
+    def _discard_unused(
+        self, evidence: Mapping[int, tuple[str, str]], deliveries: Sequence[tuple[Finished, Delivery]]
+    ) -> None:
+        # The tries of another fingerprint do not count, which is known only when the failure is written.
+        used = {delivery.publish.staged for _, delivery in deliveries}
+        self._sink.drop([name for name, _ in evidence.values() if name not in used])
+
+    def _evidence(
+        self, planned: Planned, failure: Failure | None = None, report: Report | None = None
+    ) -> dict[str, object]:
+        failure = failure or _refusal(planned)
+        failed_checks = [detail or name for name, status, detail in failure.checks if status == "FAIL"]
+        return {
+            "schema": "onward.quarantine/1",
+            "key": planned.key,
+            "status": "FAIL",
+            "reason": failure.slug,
+            "errors": failed_checks or [failure.message],
+            "checks": [{"name": name, "status": status, "detail": detail} for name, status, detail in failure.checks],
+            "error": {"type": failure.kind, "message": failure.message, "traceback": failure.traceback},
+            "input": {
+                "sha256": None if report is None else report.content,
+                "size_bytes": None if report is None else report.input_size,
+            },
+            "attempt": 1 if report is None else report.serial,
+        }
+
+    def _settle(self, finished: Finished) -> None:
+        """Remember the end of an item in its container; write the container down when it was the last."""
+        planned, container = finished.planned, finished.planned.container
+        entry = planned.entry
+        assert entry is not None
+        assert planned.known is not None
+        version = planned.known.version
+        if finished.state is ItemState.SUCCEEDED and version is not None:
+            output = (version.output, self._sink.packed(version.size_bytes, version.mtime_ns))
+            container.settle(planned.key, entry.signature, output, version.recipe_id)
+        else:
+            container.leave_open(planned.key, entry.signature)
+        container.outstanding -= 1
+        if container.outstanding == 0 and container.is_listed:
+            self.remember(container)
+
+    def _block(self, finished: Finished, stuck: Blocked) -> Finished:
+        done = finished._replace(state=ItemState.QUARANTINED, reason=OutputCollides.slug)
+        self._settle(done)
+        return done
+
+
+def _known(planned: Planned) -> Known:
+    assert planned.known is not None, "a claim gave it a row"
+    return planned.known
+
+
+def _blob(digest: str | None) -> bytes | None:
+    return None if digest is None else to_blob(digest)
+
+
+def _error(failure: Failure) -> str:
+    return json.dumps({
+        "type": failure.kind,
+        "slug": failure.slug,
+        "message": failure.message,
+        "transient": failure.transient,
+        "traceback": failure.traceback,
+        "checks": failure.checks,
+    })
+
+
+def _refusal(planned: Planned) -> Failure:
+    assert planned.problem is not None
+    error = OutputCollides if planned.entry is not None and planned.entry.problem is None else InputUnreadable
+    return Failure(error.__name__, error.slug, f"'{planned.key}': {planned.problem}.", False, "")
+
+
+def _evidence_row(item: Item, key: str, staged: tuple[str, str]) -> Publish:
+    return Publish(item.id, "quarantine", None, staged[0], quarantine_path(key), to_blob(staged[1]))

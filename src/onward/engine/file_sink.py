@@ -1,0 +1,182 @@
+"""Results as files: one file an item, at a stable name below the output folder.
+
+Everything that touches the disk is `files/staging.py`; here is what the engine's steps ask of a file sink.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from onward.engine.pipeline import Staged
+from onward.errors import ResultInvalid
+from onward.files import walk
+from onward.files.durable import FileSystem
+from onward.files.hashing import hash_bytes, hash_file
+from onward.files.staging import PRIVATE, Staging
+from onward.model.item import output_path
+
+RUNS_FOLDER = ".runs"
+QUARANTINE_FOLDER = "quarantine"
+
+
+def json_files(*, suffix: str = ".json", indent: int | None = 1) -> FileSink:
+    """Return a sink that writes each result as a JSON file, UTF-8, ending in a line break.
+
+    Args:
+        suffix: Takes the place of the key's last suffix.
+        indent: Spaces a level; None writes one line.
+
+    A result that JSON has no word for, or that holds a NaN, fails its item with reason `result-invalid`.
+    """
+
+    def encode(value: object) -> bytes:
+        try:
+            text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+        except (TypeError, ValueError) as error:
+            msg = f"The result cannot be written as JSON: {error}."
+            raise ResultInvalid(msg) from error
+        try:
+            return text.encode() + b"\n"
+        except UnicodeEncodeError:
+            return json.dumps(value, allow_nan=False, indent=indent).encode() + b"\n"
+
+    return FileSink(suffix, encode)
+
+
+def text_files(*, suffix: str = ".txt") -> FileSink:
+    """Return a sink that writes each result, a `str` or `bytes`, as a file."""
+
+    def encode(value: object) -> bytes:
+        if isinstance(value, bytes):
+            return value
+        if isinstance(value, str):
+            return value.encode()
+        msg = f"The result is a {type(value).__name__}; this sink writes str or bytes."
+        raise ResultInvalid(msg)
+
+    return FileSink(suffix, encode)
+
+
+class FileSink:
+    """See `json_files`."""
+
+    def __init__(self, suffix: str, encode: Callable[[object], bytes]) -> None:
+        self.suffix = suffix
+        self._encode = encode
+        self._staging: Staging | None = None
+        self._file_system: FileSystem | None = None
+        self._changed_folders: set[str] = set()
+
+    def prepare(self, out: str) -> None:
+        """Make the output and staging folders and hold their file system open."""
+        self._staging = Staging(out)
+        self._staging.create()
+        self._file_system = FileSystem(out)
+
+    def attach(self, out: str) -> None:
+        """Look at an output folder without making anything in it."""
+        self._staging = Staging(out)
+
+    @property
+    def staging(self) -> Staging:
+        """The staging folder, once prepared."""
+        assert self._staging is not None, "prepare or attach comes first"
+        return self._staging
+
+    def output_of(self, key: str) -> str:
+        """Return the path of a key's output, relative to the output folder."""
+        return output_path(key, self.suffix)
+
+    def stage(self, name: str, value: object) -> Staged:
+        """Encode a result and write it to staging, not yet durable."""
+        return self._write(name, self._encode(value))
+
+    def stage_evidence(self, name: str, document: Mapping[str, object]) -> Staged:
+        """Write the evidence of a quarantined item to staging."""
+        return self._write(name, json.dumps(document, indent=1, ensure_ascii=True).encode() + b"\n")
+
+    def _write(self, name: str, data: bytes) -> Staged:
+        st = self.staging.write(name, data)
+        return Staged(hash_bytes(data), st.st_size, st.st_mtime_ns)
+
+    def sync(self, names: Sequence[str]) -> None:
+        """Make staged files durable, together."""
+        assert self._file_system is not None
+        self._file_system.sync_files([self.staging.path(name) for name in names])
+
+    def keep_old(self, output: str, recorded: tuple[str, int, int] | None) -> None:
+        """Link what stands at an output path into the history."""
+        digest = self.staging.keep_old(output, recorded)
+        if digest is not None:
+            self._changed_folders.add(os.path.dirname(self.staging.history.path(digest)))
+
+    def publish(self, name: str, output: str) -> None:
+        """Rename a staged file to its final name."""
+        self._changed_folders.update(self.staging.publish(name, output))
+
+    def retract(self, output: str) -> None:
+        """Remove evidence that is no longer true."""
+        folder = self.staging.remove_output(output)
+        if folder is not None:
+            self._changed_folders.add(folder)
+
+    def sync_published(self) -> None:
+        """Make every name that changed since the last call durable."""
+        assert self._file_system is not None
+        self._file_system.sync_folders(self._changed_folders)
+        self._changed_folders.clear()
+
+    def has_staged(self, name: str, digest: str) -> bool:
+        """Say whether a staged file is there with this digest."""
+        return _has(self.staging.path(name), digest)
+
+    def has_published(self, output: str, digest: str) -> bool:
+        """Say whether an output file is there with this digest."""
+        return _has(self.staging.final(output), digest)
+
+    def look(self, container: str) -> Mapping[str, bytes]:
+        """Return output path → packed size and mtime for the folder that mirrors a container."""
+        folder = os.path.join(self.staging.out, container) if container else self.staging.out
+        prefix = container + "/" if container else ""
+        found = walk.look_at_outputs(folder)
+        return {prefix + name: packed for name, packed in found.items()} if prefix else found
+
+    def packed(self, size_bytes: int, mtime_ns: int) -> bytes:
+        """Return size and mtime as `look` reports them."""
+        return walk.pack_output(size_bytes, mtime_ns)
+
+    def outputs(self) -> Iterator[str]:
+        """Return every file below the output folder but for our own folders, by path."""
+        root = self.staging.out
+        for folder, folders, names in os.walk(root):
+            if folder == root:
+                folders[:] = [name for name in folders if name not in (PRIVATE, RUNS_FOLDER, QUARANTINE_FOLDER)]
+            folders.sort()
+            for name in sorted(names):
+                yield os.path.relpath(os.path.join(folder, name), root)
+
+    def drop(self, names: Sequence[str]) -> None:
+        """Remove staged files that will not be published."""
+        for name in names:
+            self.staging.discard(name)
+
+    def discard(self, wanted: set[str]) -> list[str]:
+        """Remove staged files of ours that nothing wants."""
+        orphans = self.staging.orphans(wanted)
+        self.drop(orphans)
+        return orphans
+
+    def close(self) -> None:
+        """Let go of the file system."""
+        if self._file_system is not None:
+            self._file_system.close()
+            self._file_system = None
+
+
+def _has(path: str, digest: str) -> bool:
+    try:
+        return hash_file(path) == digest
+    except OSError:
+        return False

@@ -1,0 +1,314 @@
+"""What a pipeline is: source → steps → sink, and the protocols that the engine asks of each.
+
+The four rooms use nothing that a user cannot. A step is a plain function: the first one takes the item, each further
+one the value before it, and any of them may ask for `config` by name. Nothing here runs a step.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import IO, NamedTuple, Protocol
+
+from onward.errors import PipelineInvalid
+from onward.model.config import flatten
+from onward.model.validation import Check
+
+Step = Callable[..., object]
+CheckFunction = Callable[..., "Check | Iterable[Check] | bool | str | None"]
+
+
+class ItemToRead(Protocol):
+    """An item as the first step sees it."""
+
+    @property
+    def key(self) -> str:
+        """Its lasting identity, e.g. a relative POSIX path."""
+
+    @property
+    def name(self) -> str:
+        """The last part of the key."""
+
+    @property
+    def metadata(self) -> Mapping[str, object]:
+        """What the source says about it."""
+
+    @property
+    def sha256(self) -> str:
+        """`sha256:<hex>` of the bytes as read."""
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes it has."""
+
+    def read_bytes(self) -> bytes:
+        """Return its bytes; the same ones at each call."""
+
+    def read_text(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """Return its bytes decoded."""
+
+    def open(self) -> IO[bytes]:
+        """Return its bytes as a binary file."""
+
+
+class Reading(ItemToRead, Protocol):
+    """An item as a worker holds it: readable, and answerable for what was read."""
+
+    def finish(self) -> None:
+        """Make sure that what was read is what is there now.
+
+        Raises:
+            ItemChanged: It was changed, replaced or grew meanwhile.
+            ItemVanished: It is gone.
+        """
+
+    @property
+    def content(self) -> str | None:
+        """Content hash of the bytes as read; None when nothing could be read."""
+
+    @property
+    def signature(self) -> bytes:
+        """Its packed signature when it was opened, or the unknown one when that moment is too fresh to trust."""
+
+    @property
+    def mtime_ns(self) -> int:
+        """When it was last modified, nanoseconds since 1970; 0 where nothing says."""
+
+
+class Entry(NamedTuple):
+    """One item in a listing.
+
+    Attributes:
+        key: Its lasting identity.
+        locator: What the source needs to open it.
+        signature: Packed; equal signatures mean that the bytes were not touched.
+        problem: Why it cannot be an input, or None.
+    """
+
+    key: str
+    locator: bytes
+    signature: bytes
+    problem: str | None = None
+
+
+class Listing(Protocol):
+    """One look at one container."""
+
+    @property
+    def key(self) -> str:
+        """Which container."""
+
+    @property
+    def packed(self) -> bytes:
+        """All names and signatures as one value: equal values mean that nothing in the container moved."""
+
+    @property
+    def count(self) -> int:
+        """How many entries it has."""
+
+    @property
+    def looked_at_ns(self) -> int:
+        """When the look began, nanoseconds since 1970."""
+
+    @property
+    def has_problems(self) -> bool:
+        """Say whether any entry has a problem."""
+
+    def entries(self) -> Iterator[Entry]:
+        """Return the entries, by name."""
+
+
+class Source(Protocol):
+    """Where items come from."""
+
+    def check(self, place: str) -> None:
+        """Raise `UsageError` when `place` cannot be a source."""
+
+    def scan(self, place: str, *, leave_out: Sequence[str]) -> Iterator[Listing | ScanProblem]:
+        """Look at every container of `place`, in the order of their keys."""
+
+    def remember(self, records: Iterable[tuple[str, bytes]], container: str) -> bytes:
+        """Return the packed form of keys and signatures of a container, as `Listing.packed` would give it."""
+
+    def recall(self, packed: bytes, container: str) -> dict[str, bytes]:
+        """Return key and signature of each entry of a packed form."""
+
+    def hash(self, place: str, entries: Sequence[Entry]) -> list[str | None]:
+        """Return the content hash of each entry, None where it cannot be read."""
+
+    def open(self, place: str, key: str, locator: bytes) -> Reading:
+        """Open one entry for a worker."""
+
+    def is_racy(self, signature: bytes, looked_at_ns: int) -> bool:
+        """Say whether a signature was taken too soon after a change to be trusted."""
+
+
+class ScanProblem(NamedTuple):
+    """A container that could not be looked at; what is known of it stays as it is."""
+
+    key: str
+    error: str
+
+
+class Staged(NamedTuple):
+    """A result that was written to staging: its digest, size in bytes and mtime in nanoseconds."""
+
+    digest: str
+    size_bytes: int
+    mtime_ns: int
+
+
+class Sink(Protocol):
+    """Where results go. What a worker stages, the committer syncs, publishes and confirms; each may be repeated."""
+
+    def prepare(self, out: str) -> None:
+        """Make what is needed to stage results."""
+
+    def attach(self, out: str) -> None:
+        """Get ready to answer questions, making nothing."""
+
+    def output_of(self, key: str) -> str:
+        """Return where the result of a key stands."""
+
+    def stage(self, name: str, value: object) -> Staged:
+        """Write a result under a token; called in a worker."""
+
+    def stage_evidence(self, name: str, document: Mapping[str, object]) -> Staged:
+        """Write the evidence of a quarantined item under a token."""
+
+    def sync(self, names: Sequence[str]) -> None:
+        """Make staged results durable, together."""
+
+    def keep_old(self, output: str, recorded: tuple[str, int, int] | None) -> None:
+        """Keep what stands at an output before it is replaced."""
+
+    def publish(self, name: str, output: str) -> None:
+        """Put a staged result in its place."""
+
+    def retract(self, output: str) -> None:
+        """Take away evidence that is no longer true."""
+
+    def sync_published(self) -> None:
+        """Make everything published and retracted since the last call durable."""
+
+    def has_staged(self, name: str, digest: str) -> bool:
+        """Say whether a staged result is there, whole."""
+
+    def has_published(self, output: str, digest: str) -> bool:
+        """Say whether an output is there and has this digest."""
+
+    def look(self, container: str) -> Mapping[str, bytes]:
+        """Return the outputs beside which a container's results stand: path → packed size and mtime."""
+
+    def packed(self, size_bytes: int, mtime_ns: int) -> bytes:
+        """Return size and mtime as `look` reports them."""
+
+    def outputs(self) -> Iterator[str]:
+        """Return every output that is there, whoever made it."""
+
+    def drop(self, names: Sequence[str]) -> None:
+        """Remove staged results that will not be published."""
+
+    def discard(self, wanted: set[str]) -> list[str]:
+        """Remove every staged result of ours that nothing wants; return their names."""
+
+    def close(self) -> None:
+        """Let go of what `prepare` opened."""
+
+
+class Pipeline:
+    """A named assembly: source → steps → sink.
+
+    Args:
+        name: Short and lasting; part of default job names.
+        source: Where items come from, e.g. `files("*.pdf")`.
+        steps: Functions in order. The first takes the item; each may take `config` by name.
+        sink: Where results go, e.g. `json_files()`.
+        checks: Functions of the result (and `config`, by name) that answer with a `Check` or several, or with
+            True/None for good and False or a sentence for bad. A FAIL quarantines the item.
+        settings: Every setting that the steps know, with its default. When given, other names are refused and types
+            are checked; when None, any setting may be passed.
+        depends: Names of installed libraries whose version is part of the fingerprint.
+        version: Replaces the code part of the fingerprint: outputs are redone only when this text changes.
+        transient: Errors of the steps after which another attempt may end differently.
+        deadline_s: Seconds one item may take, or None.
+
+    Raises:
+        PipelineInvalid: The parts do not fit together.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        source: Source,
+        steps: Sequence[Step],
+        sink: Sink,
+        checks: Sequence[CheckFunction] = (),
+        settings: Mapping[str, object] | None = None,
+        depends: Sequence[str] = (),
+        version: str | None = None,
+        transient: Sequence[type[BaseException]] = (),
+        deadline_s: float | None = None,
+    ) -> None:
+        if not name or not name.replace("-", "").replace("_", "").isalnum():
+            msg = f"A pipeline's name is letters, digits, '-' and '_', not {name!r}."
+            raise PipelineInvalid(msg)
+        if not steps:
+            msg = f"The pipeline '{name}' has no steps; give at least one function."
+            raise PipelineInvalid(msg)
+        strangers: list[object] = [part for part in (*steps, *checks) if not callable(part)]
+        if strangers:
+            msg = f"The pipeline '{name}' has a step that is not a function: {strangers[0]!r}."
+            raise PipelineInvalid(msg)
+        self.name = name
+        self.source = source
+        self.steps = tuple(steps)
+        self.sink = sink
+        self.checks = tuple(checks)
+        self.settings = None if settings is None else flatten(settings)
+        self.depends = tuple(depends)
+        self.version = version
+        self.transient = tuple(transient)
+        self.deadline_s = deadline_s
+        # A caller's frame says where the pipeline was put together: its folder is first-party.
+        frame = inspect.currentframe()
+        caller = frame.f_back if frame is not None else None
+        self.file = None if caller is None else os.path.abspath(caller.f_code.co_filename)
+
+    def __repr__(self) -> str:
+        return f"Pipeline({self.name!r}, steps=[{', '.join(step_name(step) for step in self.steps)}])"
+
+    def run(
+        self, place: str | os.PathLike[str], *, out: str | os.PathLike[str], **options: object
+    ) -> Mapping[str, object]:
+        """Do what is new or changed, as `onward run` does, and return the same facts as its `--json`.
+
+        Args:
+            place: The input.
+            out: Where outputs go; belongs to this job alone.
+            options: `job`, `state`, `settings`, `workers`, `full`, `force`, `validate`, `rehash`, `deadline_s`,
+                `run_name`: as on the command line.
+
+        Everything that was reported done survives a crash; the same call goes on where it ended.
+        """
+        from onward.engine.batch import run_with_options
+
+        return run_with_options(self, os.fspath(place), os.fspath(out), options)
+
+
+def step_name(step: object) -> str:
+    """Return the name under which a step is known in messages and reasons."""
+    while isinstance(step, partial):
+        step = step.func
+    return str(getattr(step, "__name__", None) or type(step).__name__)
+
+
+def asks_for_config(function: Callable[..., object]) -> bool:
+    """Say whether a step or check takes `config` by name."""
+    try:
+        return "config" in inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False  # builtins that do not tell their signature do not ask for config

@@ -1,0 +1,321 @@
+"""Compare what is there with what the ledger knows; every decision carries its reason.
+
+`plan` and `run` walk the same generator, so whatever a plan says is what a run does. An item is looked up only where
+something about it moved; bytes are read only where a signature moved. The rule itself is `model/decide.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from onward.engine.pipeline import Entry, ScanProblem, Sink, Source
+from onward.engine.scan import NOTHING_CACHED, Cached, ContainerState, Moved, Unmoved, scan
+from onward.errors import OutputCollides
+from onward.ledger.base import Reader
+from onward.model.decide import Decision, Facts, decide
+from onward.model.fingerprint import Recipe
+from onward.model.item import collision_form
+from onward.model.reason import Action, Reason, is_change
+from onward.model.record import Item, Known, Version, to_digest
+from onward.model.states import ItemState
+
+_LOAD_WHOLE_FROM = 0.25
+"""From this share of a container's items on, reading the whole container is cheaper than one look-up each."""
+
+
+class Planned(NamedTuple):
+    """One item that is not simply skipped: what to do, why, and what it takes to do it."""
+
+    key: str
+    decision: Decision
+    entry: Entry | None
+    known: Known | None
+    container: ContainerState
+    problem: str | None
+
+
+@dataclass(slots=True)
+class PlanCounts:
+    """How many items there are and what is to be done; filled while the plan is walked."""
+
+    total: int = 0
+    skipped: int = 0
+    new: int = 0
+    changed: int = 0
+    retried: int = 0
+    held: int = 0
+    deleted: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a person asks of one run.
+
+    Attributes:
+        full: Process everything.
+        force: Keys to process whatever is known of them.
+        rehash: Read every input's bytes, whatever its signature says.
+    """
+
+    full: bool = False
+    force: frozenset[str] = frozenset()
+    rehash: bool = False
+
+
+class Today:
+    """The recipe of today, and how each recipe of the past differs from it."""
+
+    def __init__(self, recipe: Recipe, past: Mapping[int, Recipe]) -> None:
+        self.recipe = recipe
+        self._difference = {row_id: old.difference(recipe) for row_id, old in past.items()}
+
+    def difference(self, recipe_id: int | None) -> str | None:
+        """Say how a past recipe differs; None when it does not, or when there was none."""
+        return None if recipe_id is None else self._difference.get(recipe_id)
+
+    @property
+    def stale(self) -> frozenset[int]:
+        """The recipes of the past that are not today's."""
+        return frozenset(row_id for row_id, difference in self._difference.items() if difference is not None)
+
+
+@dataclass(slots=True)
+class Plan:
+    """One walk over a source.
+
+    Attributes:
+        ready: Containers whose items are all decided and need no work, but whose memory changed.
+        problems: Containers that could not be looked at.
+        counts: Complete when the walk is.
+    """
+
+    ledger: Reader
+    job_id: int
+    source: Source
+    sink: Sink
+    place: str
+    leave_out: Sequence[str]
+    today: Today
+    wish: Wish
+    now: int
+    counts: PlanCounts = field(default_factory=PlanCounts)
+    ready: list[ContainerState] = field(default_factory=list)
+    problems: list[ScanProblem] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Planned]:
+        """Walk the source once; yields every item that is not skipped as unchanged, container by container."""
+        containers = {row.key: row.id for row in self.ledger.containers(self.job_id)} if self.job_id else {}
+        seen: set[str] = set()
+        for found in scan(
+            self.source,
+            self.sink,
+            self.place,
+            leave_out=self.leave_out,
+            remembered=lambda key: self.ledger.signature(containers[key]) if key in containers else None,
+            stale_recipes=self.today.stale,
+            trusts_signatures=not (self.wish.full or self.wish.rehash or self.wish.force),
+        ):
+            if isinstance(found, ScanProblem):
+                self.problems.append(found)
+                seen.update(key for key in containers if key == found.key or key.startswith(found.key + "/"))
+            elif isinstance(found, Unmoved):
+                seen.add(found.key)
+                self.counts.total += found.count
+                self.counts.skipped += found.count
+            else:
+                seen.add(found.listing.key)
+                yield from self._look_into(found, containers.get(found.listing.key))
+        for key, row_id in containers.items():
+            if key not in seen and not (self.problems and any(p.key == "" for p in self.problems)):
+                yield from self._gone(ContainerState(key, row_id), self.ledger.known_in(row_id))
+
+    def _look_into(self, moved: Moved, row_id: int | None) -> Iterator[Planned]:
+        state = ContainerState(moved.listing.key, row_id, moved.before)
+        cached = moved.cached or NOTHING_CACHED
+        missing = {out for out, packed in cached.outputs.items() if moved.outputs.get(out) != packed}
+        entries = list(moved.entries())
+        self.counts.total += len(entries)
+        to_look_up = [entry for entry in entries if not self._is_as_before(entry, cached, missing, state)]
+        present = {entry.key for entry in entries}
+        known = self._known(state, cached if moved.cached is not None else None, to_look_up, present)
+        owners = self._owners(state, known) if any(entry.key not in known for entry in to_look_up) else {}
+        digests = self._hashes(to_look_up, known, cached)
+        for entry in to_look_up:
+            planned = self._decide(entry, known.get(entry.key), state, cached, moved, owners, digests)
+            if planned is not None:
+                yield planned
+        yield from self._gone(state, (k for key, k in known.items() if key not in present))
+        state.is_listed = True
+        if state.outstanding == 0:
+            self.ready.append(state)
+
+    def _is_as_before(self, entry: Entry, cached: Cached, missing: set[str], state: ContainerState) -> bool:
+        """Settle an entry that did not move in a container that did; False when it must be looked up."""
+        if (
+            entry.problem is not None
+            or cached.signatures.get(entry.key) != entry.signature
+            or entry.key in cached.unsettled
+            or self.wish.full
+            or self.wish.rehash
+            or entry.key in self.wish.force
+            or not self.today.stale.isdisjoint(cached.recipes)
+        ):
+            return False
+        output = self.sink.output_of(entry.key)
+        if output in missing or output not in cached.outputs:
+            return False
+        state.settle(entry.key, entry.signature, (output, cached.outputs[output]), None)
+        state.recipes.update(cached.recipes)
+        self.counts.skipped += 1
+        return True
+
+    def _known(
+        self, state: ContainerState, cached: Cached | None, to_look_up: Sequence[Entry], present: set[str]
+    ) -> dict[str, Known]:
+        """Return what is known of the entries to look up, and of items that are not there any more."""
+        if state.row_id is None:
+            return {}
+        gone = set() if cached is None else set(cached.signatures) - present
+        wanted = [entry.key for entry in to_look_up] + sorted(gone)
+        if cached is None or len(wanted) > _LOAD_WHOLE_FROM * max(len(present), 1):
+            return {known.item.key: known for known in self.ledger.known_in(state.row_id)}
+        found = ((key, self.ledger.known(self.job_id, key)) for key in wanted)
+        return {key: known for key, known in found if known is not None}
+
+    def _hashes(self, entries: Sequence[Entry], known: Mapping[str, Known], cached: Cached) -> dict[str, str | None]:
+        """Read the bytes of those entries whose signature says nothing and whose content was known."""
+        to_hash = [
+            entry
+            for entry in entries
+            if entry.problem is None
+            and entry.key in known
+            and _content_before(known[entry.key]) is not None
+            and (self.wish.rehash or cached.signatures.get(entry.key) != entry.signature)
+            and not (self.wish.full or entry.key in self.wish.force)
+        ]
+        digests = self.source.hash(self.place, to_hash)
+        return {entry.key: digest for entry, digest in zip(to_hash, digests, strict=True)}
+
+    def _decide(
+        self,
+        entry: Entry,
+        known: Known | None,
+        state: ContainerState,
+        cached: Cached,
+        moved: Moved,
+        owners: dict[str, str],
+        digests: Mapping[str, str | None],
+    ) -> Planned | None:
+        output = self.sink.output_of(entry.key)
+        problem = entry.problem
+        owner = owners.setdefault(collision_form(output), entry.key)
+        if owner != entry.key and problem is None:
+            problem = f"output '{output}' already belongs to '{owner}'"
+        decision = decide(self._facts(entry, known, moved, digests, output, problem))
+        match decision.action:
+            case Action.SKIP:
+                self.counts.skipped += 1
+                version = known.version if known is not None else None
+                assert version is not None
+                # What stands there now: the recorded bytes, perhaps under another mtime.
+                there = moved.outputs.get(output, self.sink.packed(version.size_bytes, version.mtime_ns))
+                state.settle(entry.key, self._trusted(entry, moved), (output, there), version.recipe_id)
+                return None
+            case Action.HOLD:
+                self.counts.held += 1
+                state.leave_open(entry.key, self._trusted(entry, moved))
+            case _:
+                self._count(decision)
+                state.outstanding += 1
+        return Planned(entry.key, decision, entry, known, state, problem)
+
+    def _facts(
+        self,
+        entry: Entry,
+        known: Known | None,
+        moved: Moved,
+        digests: Mapping[str, str | None],
+        output: str,
+        problem: str | None,
+    ) -> Facts:
+        if known is None:
+            return Facts(state=None)
+        item = known.item
+        before = _content_before(known)
+        today = digests.get(entry.key) if entry.key in digests else None
+        if entry.key in digests and today is None:
+            today = "unreadable"
+        if before is None and moved.cached is not None and moved.cached.signatures.get(entry.key) != entry.signature:
+            today = "touched"  # never read, and not what it was: worth another look
+        recipe_id = _recipe_before(known)
+        is_open = item.note in (Reason.OUTPUT_MISSING, Reason.OUTPUT_ALTERED, Reason.FORCED)
+        return Facts(
+            state=ItemState(item.state),
+            note=item.note if is_open else None,
+            content_before=before,
+            content_today=today,
+            recipe_difference=self.today.difference(recipe_id),
+            is_waiting=item.retry_at is not None and item.retry_at > self.now,
+            is_cleared=item.note == OutputCollides.slug and problem is None,
+            output_problem=None if known.version is None else self._output_problem(known.version, moved, output),
+            is_forced=self.wish.full or entry.key in self.wish.force,
+        )
+
+    def _output_problem(self, version: Version, moved: Moved, output: str) -> str | None:
+        there = moved.outputs.get(output)
+        if there is None:
+            return Reason.OUTPUT_MISSING
+        if there == self.sink.packed(version.size_bytes, version.mtime_ns):
+            return None
+        if moved.cached is not None and moved.cached.outputs.get(output) == there:
+            return None  # looked at before: the same bytes under another mtime
+        return None if self.sink.has_published(output, to_digest(version.digest)) else Reason.OUTPUT_ALTERED
+
+    def _owners(self, state: ContainerState, known: Mapping[str, Known]) -> dict[str, str]:
+        """Return who owns each output path already, in the form in which two paths are one."""
+        owners = {collision_form(self.sink.output_of(key)): key for key in state.signatures}
+        owners.update((collision_form(k.version.output), key) for key, k in known.items() if k.version is not None)
+        return owners
+
+    def _trusted(self, entry: Entry, moved: Moved) -> bytes:
+        if self.source.is_racy(entry.signature, moved.listing.looked_at_ns):
+            return bytes(len(entry.signature))
+        return entry.signature
+
+    def _count(self, decision: Decision) -> None:
+        if decision.action is Action.RETRY:
+            self.counts.retried += 1
+        elif decision.reason == Reason.NEW:
+            self.counts.new += 1
+        elif is_change(decision.reason):
+            self.counts.changed += 1
+
+    def _gone(self, state: ContainerState, known: Iterator[Known]) -> Iterator[Planned]:
+        for one in known:
+            if one.item.state != ItemState.GONE:
+                self.counts.deleted += 1
+                yield Planned(one.item.key, Decision(Action.SKIP, Reason.GONE), None, one, state, None)
+
+
+def _content_before(known: Known) -> str | None:
+    """Return the content of what was last made or tried."""
+    item, version = known
+    if item.content is not None:
+        return to_digest(item.content)
+    return None if version is None else to_digest(version.content)
+
+
+def _recipe_before(known: Known) -> int | None:
+    item, version = known
+    if item.content is not None:
+        return item.recipe_id
+    return None if version is None else version.recipe_id
+
+
+def tries_spent(item: Item, content: str | None, recipe_difference: str | None) -> int:
+    """Return how many tries of the fingerprint of today are spent; a new fingerprint begins anew."""
+    if content is not None and item.content is not None and to_digest(item.content) != content:
+        return 0
+    return 0 if recipe_difference is not None else item.tries

@@ -1,0 +1,62 @@
+"""Hand committed results to their destination. May be repeated: recovery does the same with what a crash left.
+
+When this begins, the ledger already says that the result exists and where it must go; when it ends, everything
+stands durably in its place, and only the confirmation is missing, which rides on the next commit.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from onward.engine.faults import FaultPoint, hit
+from onward.engine.pipeline import Sink
+from onward.model.item import quarantine_path
+from onward.model.record import Publish
+
+_BLOCKED = frozenset({errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.ENAMETOOLONG, errno.EEXIST, errno.EINVAL})
+"""Errors that tell of one output path and not of the disk."""
+
+
+class Delivery(NamedTuple):
+    """One result to hand over; digest, size and mtime of the output it replaces, and the number of its version."""
+
+    publish: Publish
+    key: str
+    replaces: tuple[str, int, int] | None
+    version_before: int | None
+
+
+class Blocked(NamedTuple):
+    """A result that cannot be put in its place, because of what stands there."""
+
+    delivery: Delivery
+    why: str
+
+
+def publish(sink: Sink, deliveries: Sequence[Delivery]) -> list[Blocked]:
+    """Put every result in its place, durably; return those whose place is taken by something else.
+
+    Raises:
+        OSError: The disk failed. What was committed stays pending and is delivered by the next run.
+    """
+    blocked = []
+    for delivery in deliveries:
+        row = delivery.publish
+        try:
+            if row.kind == "output":
+                sink.keep_old(row.output, delivery.replaces)
+                hit(FaultPoint.LINKED)
+                sink.publish(row.staged, row.output)
+                sink.retract(quarantine_path(delivery.key))
+            else:
+                sink.publish(row.staged, row.output)
+        except OSError as error:
+            if error.errno not in _BLOCKED:
+                raise
+            blocked.append(Blocked(delivery, f"'{row.output}' cannot be written: {error.strerror}"))
+        hit(FaultPoint.RENAMED)
+    sink.sync_published()
+    hit(FaultPoint.PUBLISHED)
+    return blocked

@@ -1,0 +1,98 @@
+"""Finish what a run that died had begun. Runs first, always; may itself be killed and run again.
+
+Results that were committed are delivered without running anything again. Attempts that were in flight are closed as
+lost, which spends nothing. Staged files that nothing wants are removed; nothing that is not ours is touched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from onward import clock
+from onward.engine.faults import FaultPoint, hit
+from onward.engine.pipeline import Sink
+from onward.engine.publish import Delivery, publish
+from onward.ledger.base import Ledger
+from onward.model.reason import Reason
+from onward.model.record import Item, Job, Publish, to_digest
+from onward.model.states import ItemState, Outcome, RunStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """What was found and mended."""
+
+    published: int = 0
+    lost: int = 0
+    reopened: int = 0
+    removed: int = 0
+    runs: int = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Say whether the last run had ended in order."""
+        return not (self.published or self.lost or self.reopened or self.removed or self.runs)
+
+
+def recover(ledger: Ledger, job: Job, sink: Sink) -> Recovery:
+    """Bring a job to a state in which nothing is in flight and nothing is left to publish.
+
+    The caller holds the job's lock.
+
+    Raises:
+        OSError: The disk failed; the next call goes on.
+        LedgerError: The ledger cannot be written.
+    """
+    hit(FaultPoint.RECOVER_BEGIN)
+    publishes = ledger.publishes(job.id)
+    attempts = ledger.in_flight(job.id)
+    open_runs = [run for run in ledger.runs(job.id) if run.status == RunStatus.RUNNING]
+    found: list[Publish] = []
+    missing: list[Publish] = []
+    for row in publishes:
+        if sink.has_staged(row.staged, to_digest(row.digest)) or sink.has_published(row.output, to_digest(row.digest)):
+            found.append(row)
+        else:
+            missing.append(row)
+    ids = {row.item_id for row in publishes} | {attempt.item_id for attempt in attempts}
+    items = {item_id: ledger.item(item_id) for item_id in sorted(ids)}
+    _deliver(ledger, sink, found, items)
+    hit(FaultPoint.RECOVER_PUBLISHED)
+    if publishes or attempts or open_runs:
+        now = clock.now()
+        with ledger.transaction(job.id, now=now) as tx:
+            for row in publishes:
+                tx.drop_publish(row.item_id)
+            for row in missing:
+                item = items[row.item_id]
+                if row.kind == "output":
+                    items[row.item_id] = item._replace(state=ItemState.PENDING, note=Reason.OUTPUT_MISSING)
+                    tx.put(items[row.item_id])
+            for attempt in attempts:
+                tx.put(attempt._replace(finished_at=now, outcome=Outcome.LOST))
+                item = items[attempt.item_id]
+                items[attempt.item_id] = item._replace(serial=attempt.serial, lost=item.lost + 1)
+                tx.put(items[attempt.item_id])
+            for run in open_runs:
+                tx.put(run._replace(status=RunStatus.FAILED, finished_at=now))
+            if missing:
+                tx.drop_signature()
+    hit(FaultPoint.RECOVER_CLOSED)
+    removed = sink.discard(set())
+    hit(FaultPoint.RECOVER_END)
+    return Recovery(
+        published=len(found), lost=len(attempts), reopened=len(missing), removed=len(removed), runs=len(open_runs)
+    )
+
+
+def _deliver(ledger: Ledger, sink: Sink, rows: list[Publish], items: dict[int, Item]) -> None:
+    deliveries = []
+    for row in rows:
+        if not sink.has_staged(row.staged, to_digest(row.digest)):
+            continue  # renamed before the crash; only the confirmation was missing
+        versions = ledger.versions(row.item_id)
+        earlier = [v for v in versions if v.output == row.output and (row.version is None or v.number < row.version)]
+        old = earlier[-1] if earlier else None
+        replaces = None if old is None else (to_digest(old.digest), old.size_bytes, old.mtime_ns)
+        deliveries.append(Delivery(row, items[row.item_id].key, replaces, old.number if old else None))
+    publish(sink, deliveries)

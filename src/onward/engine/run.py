@@ -1,0 +1,282 @@
+"""One run: recover, scan, plan, process, commit, publish, always in this order, under the job's lock.
+
+This is the file to read first: it holds the control flow and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from onward import clock
+from onward.engine.commit import Committer, Finished, RecipeBook, read_recipe
+from onward.engine.executor import Assignment, executor
+from onward.engine.faults import FaultPoint, hit
+from onward.engine.pipeline import Pipeline
+from onward.engine.plan import Plan, PlanCounts, Planned, Today, Wish
+from onward.engine.process import Processing, Stop
+from onward.engine.recover import Recovery, recover
+from onward.errors import LedgerError
+from onward.ledger.base import Ledger
+from onward.model.fingerprint import Recipe
+from onward.model.reason import Action
+from onward.model.record import Job, Run
+from onward.model.states import ItemState, RunStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Everything a run is told.
+
+    Attributes:
+        place: The input, absolute.
+        out: The output folder, absolute.
+        leave_out: Folders inside the input that are never inputs.
+        settings: Every setting in force, flat.
+        recipe: The code part of today and every setting.
+        memo: Name and value to remember of how the code part was computed, or None.
+        wish: What to process beyond what is new or changed.
+        validates: Run the pipeline's checks.
+        workers: How many at once.
+        executor: Where they run.
+        deadline_s: Seconds one item may take, or None.
+        attempts_max: Tries that one fingerprint has.
+        label: A person's name for this run, or ''.
+        lock_files: Closes the parent's locks in a worker.
+    """
+
+    place: str
+    out: str
+    leave_out: Sequence[str]
+    settings: dict[str, object]
+    recipe: Recipe
+    memo: tuple[str, bytes] | None
+    wish: Wish
+    validates: bool
+    workers: int
+    executor: str
+    deadline_s: float | None
+    attempts_max: int
+    label: str
+    close_in_child: Callable[[], None]
+
+
+class Line(NamedTuple):
+    """One item in the answer of a plan or a run."""
+
+    key: str
+    action: str
+    reason: str
+    outcome: str | None
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a run has done so far. What became of each attempted item is asked of the ledger, not kept here.
+
+    Attributes:
+        counts: Filled while the plan is walked.
+        aside: Items that are neither skipped as unchanged nor attempted: held, gone, or left when the run ended.
+        failures: Key → reason of every item that stands failed or quarantined through this run.
+    """
+
+    counts: PlanCounts
+    processed: int = 0
+    quarantined: int = 0
+    waiting: set[str] = field(default_factory=set)
+    aside: list[Line] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    spent_s: float = 0.0
+
+    def planned(self, planned: Planned) -> None:
+        """Take note of a decision."""
+        action, reason = planned.decision
+        if action is Action.HOLD:
+            self.aside.append(Line(planned.key, action.value, reason, "held"))
+        elif action is Action.SKIP:
+            self.aside.append(Line(planned.key, action.value, reason, "gone"))
+
+    def left(self, planned: Planned) -> None:
+        """Take note of an item that the run did not come to."""
+        action, reason = planned.decision
+        self.aside.append(Line(planned.key, action.value, reason, None))
+
+    def finished(self, finished: Finished) -> None:
+        """Take note of an end that was acknowledged."""
+        key = finished.planned.key
+        self.spent_s += finished.elapsed_s
+        self.waiting.discard(key)
+        match finished.state:
+            case ItemState.SUCCEEDED:
+                self.processed += 1
+                self.failures.pop(key, None)
+            case ItemState.QUARANTINED:
+                self.quarantined += 1
+                self.failures[key] = finished.reason or ""
+            case ItemState.FAILED:
+                self.waiting.add(key)
+                self.failures[key] = finished.reason or ""
+            case _:
+                pass
+
+    def as_counts(self) -> dict[str, int]:
+        """Return the counts under the names of the interface."""
+        counts = self.counts
+        settled = self.processed + counts.skipped + len(self.waiting) + self.quarantined + counts.held
+        return {
+            "total": counts.total,
+            "new": counts.new,
+            "changed": counts.changed,
+            "retried": counts.retried,
+            "processed": self.processed,
+            "skipped": counts.skipped,
+            "failed": len(self.waiting),
+            "quarantined": self.quarantined,
+            "held": counts.held,
+            "deleted": counts.deleted,
+            "remaining": counts.total - settled,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a run ended."""
+
+    status: RunStatus
+    tally: Tally
+    run: Run
+    recovery: Recovery
+    elapsed_s: float
+    problems: Sequence[tuple[str, str]]
+
+
+def make_plan(pipeline: Pipeline, ledger: Ledger, job_id: int, request: Request) -> Plan:
+    """Return the walk that `plan` prints and `run` performs."""
+    past = {row.id: read_recipe(row) for row in ledger.recipes(job_id)} if job_id else {}
+    return Plan(
+        ledger=ledger,
+        job_id=job_id,
+        source=pipeline.source,
+        sink=pipeline.sink,
+        place=request.place,
+        leave_out=request.leave_out,
+        today=Today(request.recipe, past),
+        wish=request.wish,
+        now=clock.now(),
+    )
+
+
+def run(
+    pipeline: Pipeline,
+    ledger: Ledger,
+    job: Job,
+    request: Request,
+    new_run: Run,
+    *,
+    stop: Stop,
+    on_recovered: Callable[[Recovery], None],
+    on_progress: Callable[[Tally, Sequence[Finished]], None],
+    write_artifacts: Callable[[Ended], None],
+) -> Ended:
+    """Do what is new or changed; return when all is done or the run was told to end.
+
+    The caller holds the job's lock. Whatever `on_progress` was told survives any crash.
+
+    Args:
+        pipeline: What to run.
+        ledger: Where it is recorded.
+        job: The job, as the ledger has it.
+        request: What this run is told.
+        new_run: The row of this run, with its id still 0.
+        stop: Asked between items.
+        on_recovered: Told what recovery mended, before anything starts.
+        on_progress: Told after each commit what is acknowledged.
+        write_artifacts: Leaves the run's report; called before the run is closed.
+
+    Raises:
+        OSError: The disk failed; what was acknowledged stands, and the next run goes on.
+        LedgerError: The ledger cannot be written.
+    """
+    began = clock.monotonic()
+    pipeline.sink.prepare(request.out)
+    try:
+        recovery = recover(ledger, job, pipeline.sink)
+        on_recovered(recovery)
+        this = _begin(ledger, job, new_run, request.memo)
+        hit(FaultPoint.RUN_BEGUN)
+        plan = make_plan(pipeline, ledger, job.id, request)
+        tally = Tally(plan.counts)
+        committer = Committer(
+            ledger,
+            job_id=job.id,
+            run_id=this.id,
+            source=pipeline.source,
+            sink=pipeline.sink,
+            recipes=RecipeBook(job.id, request.recipe, ledger.recipes(job.id)),
+            place=request.place,
+            attempts_max=request.attempts_max,
+            chance=random.random,
+        )
+
+        def progress(finished: Sequence[Finished]) -> None:
+            for one in finished:
+                tally.finished(one)
+            on_progress(tally, finished)
+
+        assignment = Assignment(
+            pipeline, request.place, request.out, request.settings, request.validates, request.workers,
+            request.deadline_s, request.close_in_child,
+        )
+        processing = Processing(
+            plan,
+            committer=committer,
+            executor=lambda: executor(request.executor, assignment),
+            stop=stop,
+            on_progress=progress,
+            on_planned=tally.planned,
+            on_left=tally.left,
+        )
+        status = RunStatus.FAILED
+        try:
+            status = processing.run()
+        except BaseException:
+            try:
+                _end(ledger, job, this, RunStatus.FAILED, tally)
+            except LedgerError:
+                pass  # the ledger is what failed; the next recovery closes the run
+            raise
+        problems = [(problem.key, problem.error) for problem in plan.problems]
+        ended = Ended(
+            status=status, tally=tally, run=this, recovery=recovery, elapsed_s=clock.monotonic() - began,
+            problems=problems,
+        )
+        hit(FaultPoint.BEFORE_REPORT)
+        write_artifacts(ended)
+        hit(FaultPoint.BEFORE_END)
+        _end(ledger, job, this, status, tally)
+        hit(FaultPoint.RUN_ENDED)
+        return ended
+    finally:
+        pipeline.sink.close()
+
+
+def _begin(ledger: Ledger, job: Job, new_run: Run, memo: tuple[str, bytes] | None) -> Run:
+    """Open the run; from here on only it may write for the job."""
+    with ledger.transaction(job.id, now=clock.now()) as tx:
+        this = new_run._replace(id=tx.allocate("run"), job_id=job.id, status=RunStatus.RUNNING.value)
+        tx.put(this)
+        tx.put(job._replace(status=RunStatus.RUNNING.value, run_id=this.id))
+        if memo is not None:
+            tx.put_memo(*memo)
+    return this
+
+
+def _end(ledger: Ledger, job: Job, this: Run, status: RunStatus, tally: Tally) -> None:
+    """Close the run with its counts. A crash before this is closed by the next recovery."""
+    now = clock.now()
+    with ledger.transaction(job.id, now=now, fence=this.id) as tx:
+        tx.put(this._replace(status=status.value, finished_at=now, counts=json.dumps(tally.as_counts())))
+        tx.put(job._replace(status=status.value, run_id=this.id))

@@ -1,0 +1,147 @@
+"""Ask the source what is there: which containers moved since they were last left, and which did not.
+
+A container whose names, signatures and outputs are as they were, and in which everything was settled with the recipe
+of today, is skipped whole: its items are never listed. What to do with the others is decided in `plan.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from onward.engine.pipeline import Entry, Listing, ScanProblem, Sink, Source
+from onward.ledger.base import SignatureRow
+
+
+@dataclass(slots=True)
+class Cached:
+    """What is remembered of a container, unpacked."""
+
+    signatures: dict[str, bytes]
+    outputs: dict[str, bytes]
+    unsettled: frozenset[str]
+    recipes: tuple[int, ...]
+
+
+NOTHING_CACHED = Cached({}, {}, frozenset(), ())
+
+
+@dataclass(slots=True)
+class ContainerState:
+    """A container on its way from what was remembered to what will be remembered.
+
+    `signatures`, `outputs`, `unsettled` and `recipes` are filled as its items are decided and done; when none is
+    outstanding they are the next memory of it.
+    """
+
+    key: str
+    row_id: int | None
+    before: SignatureRow | None = None
+    signatures: dict[str, bytes] = field(default_factory=dict)
+    outputs: dict[str, bytes] = field(default_factory=dict)
+    unsettled: set[str] = field(default_factory=set)
+    recipes: set[int] = field(default_factory=set)
+    outstanding: int = 0
+    is_listed: bool = False
+
+    def settle(self, key: str, signature: bytes, output: tuple[str, bytes] | None, recipe_id: int | None) -> None:
+        """Remember an item that needs no further look."""
+        self.signatures[key] = signature
+        if output is not None:
+            self.outputs[output[0]] = output[1]
+        if recipe_id is not None:
+            self.recipes.add(recipe_id)
+
+    def leave_open(self, key: str, signature: bytes) -> None:
+        """Remember an item that must be looked up next time, whatever its signature says."""
+        self.signatures[key] = signature
+        self.unsettled.add(key)
+
+    def row(self, source: Source) -> SignatureRow:
+        """Return the memory as a row."""
+        assert self.row_id is not None
+        return SignatureRow(
+            self.row_id,
+            source.remember(self.signatures.items(), self.key),
+            msgspec.msgpack.encode(self.outputs),
+            json.dumps(sorted(self.unsettled)),
+            json.dumps(sorted(self.recipes)),
+        )
+
+
+class Moved:
+    """A container that must be looked into, with the two looks at it."""
+
+    __slots__ = ("before", "cached", "listing", "outputs")
+
+    def __init__(
+        self, listing: Listing, before: SignatureRow | None, cached: Cached | None, outputs: Mapping[str, bytes]
+    ) -> None:
+        self.listing = listing
+        self.before = before
+        self.cached = cached
+        self.outputs = outputs
+
+    def entries(self) -> Iterator[Entry]:
+        """Return the container's entries."""
+        return self.listing.entries()
+
+
+class Unmoved:
+    """A container that is skipped whole."""
+
+    __slots__ = ("count", "key")
+
+    def __init__(self, key: str, count: int) -> None:
+        self.key = key
+        self.count = count
+
+
+def scan(
+    source: Source,
+    sink: Sink,
+    place: str,
+    *,
+    leave_out: Sequence[str],
+    remembered: Callable[[str], SignatureRow | None],
+    stale_recipes: frozenset[int],
+    trusts_signatures: bool,
+) -> Iterator[Moved | Unmoved | ScanProblem]:
+    """Look at every container once.
+
+    Args:
+        source: Where items come from.
+        sink: Where their outputs stand.
+        place: The input.
+        leave_out: Folders that are never inputs: where outputs and the state stand.
+        remembered: What is remembered of a container, by its key.
+        stale_recipes: Recipes that are not what they would be today.
+        trusts_signatures: False looks into every container.
+    """
+    for listing in source.scan(place, leave_out=leave_out):
+        if isinstance(listing, ScanProblem):
+            yield listing
+            continue
+        row = remembered(listing.key)
+        outputs = sink.look(listing.key)
+        if row is None:
+            yield Moved(listing, None, None, outputs)
+            continue
+        expected: dict[str, bytes] = msgspec.msgpack.decode(row.outputs)
+        recipes = tuple(json.loads(row.recipes))
+        if (
+            trusts_signatures
+            and row.unsettled == "[]"
+            and row.inputs == listing.packed
+            and not listing.has_problems
+            and stale_recipes.isdisjoint(recipes)
+            and expected.items() <= outputs.items()
+        ):
+            yield Unmoved(listing.key, listing.count)
+            continue
+        unsettled = frozenset(json.loads(row.unsettled))
+        known = Cached(source.recall(row.inputs, listing.key), expected, unsettled, recipes)
+        yield Moved(listing, row, known, outputs)

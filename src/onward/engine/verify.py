@@ -1,0 +1,123 @@
+"""Compare what the ledger says with what is really there: missing, altered and orphaned outputs.
+
+Every output is read and hashed, whatever its size and times say. Repair marks exactly what is wrong for the next run;
+it deletes nothing and runs nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from onward import clock
+from onward.engine.file_sink import FileSink
+from onward.files.hashing import hash_files
+from onward.ledger.base import Ledger, Reader
+from onward.model.reason import Reason
+from onward.model.record import Job, Known, to_digest
+from onward.model.states import ItemState
+
+_AT_ONCE = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that is not as it should be.
+
+    Attributes:
+        problem: `output-missing`, `output-altered`, `orphaned` or `undelivered`.
+        key: The item; None for an output that no item has.
+        output: Path relative to the output folder.
+        recorded: Digest in the ledger, or None.
+        found: Digest on disk, or None.
+    """
+
+    problem: str
+    key: str | None
+    output: str
+    recorded: str | None
+    found: str | None
+
+
+@dataclass(slots=True)
+class Verification:
+    """What was looked at and what was found."""
+
+    job: str
+    checked: int
+    findings: list[Finding]
+    repaired: int = 0
+
+
+def verify(
+    ledger: Ledger, job: Job, out: str, *, repair: bool, on_progress: Callable[[int], None] = lambda _: None
+) -> Verification:
+    """Look at every output of a job.
+
+    Args:
+        ledger: Where it is recorded.
+        job: Whose outputs.
+        out: The output folder, absolute.
+        repair: Mark what is missing or altered, so that the next run makes it anew. The caller holds the job's lock.
+        on_progress: Told how many outputs were looked at so far.
+
+    Raises:
+        LedgerError: The ledger cannot be read or written.
+    """
+    sink = FileSink("", lambda _: b"")
+    sink.attach(out)
+    live: set[str] = set()
+    broken: list[Known] = []
+    result = Verification(job.name, 0, [])
+    pending = {row.item_id for row in ledger.publishes(job.id)}
+    for known, found in _hashed(ledger, job, sink):
+        version = known.version
+        assert version is not None
+        live.add(version.output)
+        result.checked += 1
+        on_progress(result.checked)
+        recorded = to_digest(version.digest)
+        if known.item.id in pending:
+            result.findings.append(_finding("undelivered", known, recorded, found))
+        elif found is None:
+            result.findings.append(_finding(Reason.OUTPUT_MISSING, known, recorded, None))
+            broken.append(known)
+        elif found != recorded:
+            result.findings.append(_finding(Reason.OUTPUT_ALTERED, known, recorded, found))
+            broken.append(known)
+    for output in sink.outputs():
+        if output not in live:
+            result.findings.append(
+                Finding(problem="orphaned", key=None, output=output, recorded=None, found=None)
+            )
+    if repair and broken:
+        result.repaired = _mark(ledger, job, broken, {f.key: f.problem for f in result.findings})
+    return result
+
+
+def _finding(problem: str, known: Known, recorded: str, found: str | None) -> Finding:
+    assert known.version is not None
+    return Finding(
+        problem=str(problem), key=known.item.key, output=known.version.output, recorded=recorded, found=found
+    )
+
+
+def _hashed(ledger: Reader, job: Job, sink: FileSink) -> Iterator[tuple[Known, str | None]]:
+    """Return each item that has an output, with the digest of what stands there."""
+    items = (known for known in ledger.known_all(job.id) if known.version and known.item.state != ItemState.GONE)
+    while group := list(islice(items, _AT_ONCE)):
+        paths = [os.fsencode(sink.staging.final(known.version.output)) for known in group if known.version]
+        for known, digest in zip(group, hash_files(paths), strict=True):
+            yield known, digest if isinstance(digest, str) else None
+
+
+def _mark(ledger: Ledger, job: Job, broken: list[Known], problems: dict[str | None, str]) -> int:
+    with ledger.transaction(job.id, now=clock.now()) as tx:
+        for known in broken:
+            item = known.item
+            if item.state == ItemState.SUCCEEDED:
+                tx.put(item._replace(state=ItemState.PENDING.value, note=problems[item.key]))
+        tx.drop_signature()
+    return len(broken)

@@ -1,0 +1,1 @@
+"""Who ran what, where, with which settings: the state folder, the environment, run folders, progress."""

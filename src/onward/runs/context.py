@@ -1,0 +1,117 @@
+"""A run's own folder and its configuration snapshot: `<base>/<run id>_<name>_<git sha>/`.
+
+The ledger is the record of what was done; this folder holds what a person opens: configuration, metrics, artifacts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+
+from onward import clock
+from onward.files.durable import write_atomic
+from onward.runs.metadata import RunMetadata, git_sha
+
+settings = SimpleNamespace(paths=SimpleNamespace(labeled_data_dir=Path("data/processed")))
+"""The promised settings object (S0-003): where runs leave their folders by default."""
+
+
+class RunContext:
+    """One run of one's own, with a folder named after it.
+
+    Args:
+        name: What the run is about; letters that do not belong into a file name become `-`.
+        base_dir: Where the folder is made; `data/processed` by default.
+        git_sha: The commit, if it is known.
+        auto_git_sha: Ask git for the commit.
+        capture_config: Take the snapshot of environment and configuration.
+
+    Attributes:
+        run_id: `%Y%m%d_%H%M%S`, local time; `_2`, `_3` ... when that folder exists already.
+        git_sha: Seven hex digits, or None.
+        output_dir: The folder; exists after `create`.
+        config_snapshot: `git_commit, git_branch, researcher, timestamp, python_version, platform, config`.
+
+    Contract: S0-018 to S0-027, S1-024, S1-025, X-07, X-09, X-37.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        base_dir: Path | str | None = None,
+        git_sha: str | None = None,
+        auto_git_sha: bool = False,
+        capture_config: bool = True,
+    ) -> None:
+        self.name = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "run"
+        self.base_dir = Path(base_dir) if base_dir is not None else settings.paths.labeled_data_dir
+        self.git_sha = git_sha or (_ask_git() if auto_git_sha else None)
+        self._started_at = clock.local_now()
+        self.run_id = self._started_at.strftime("%Y%m%d_%H%M%S")
+        count = 1
+        while self.output_dir.exists():
+            count += 1
+            self.run_id = f"{self._started_at:%Y%m%d_%H%M%S}_{count}"
+        self.config_snapshot: dict[str, object] = self._snapshot() if capture_config else {}
+
+    @property
+    def output_dir(self) -> Path:
+        """`{base_dir}/{run_id}_{name}_{git_sha}`; without a sha that part is left out."""
+        return self.base_dir / "_".join(part for part in (self.run_id, self.name, self.git_sha) if part)
+
+    def create(self) -> Path:
+        """Make the output folder and return it.
+
+        Raises:
+            OSError: It cannot be made.
+        """
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        return self.output_dir
+
+    def save_config(self, config: Mapping[str, object]) -> Path:
+        """Write `run_config.yaml`: the snapshot with this configuration. JSON, which is YAML 1.2."""
+        return self._write("run_config.yaml", {**self.config_snapshot, "config": dict(config)})
+
+    def save_metrics(self, metrics: Mapping[str, object]) -> Path:
+        """Write `metrics.json`."""
+        return self._write("metrics.json", metrics)
+
+    def save_artifact(self, output: Path | str | Mapping[str, object], name: str | None = None) -> Path:
+        """Keep something with the run: a file is copied, a mapping is written as JSON.
+
+        Args:
+            output: The file or mapping.
+            name: File name in the run's folder; the file's own name, or `artifact.json`, by default.
+        """
+        if isinstance(output, Mapping):
+            return self._write(name or "artifact.json", output)
+        self.create()
+        target = self.output_dir / (name or Path(output).name)
+        shutil.copyfile(output, target)
+        return target
+
+    def _write(self, name: str, value: Mapping[str, object]) -> Path:
+        self.create()
+        path = self.output_dir / name
+        write_atomic(path, json.dumps(value, indent=2, sort_keys=True, default=str).encode() + b"\n")
+        return path
+
+    def _snapshot(self) -> dict[str, object]:
+        metadata = RunMetadata.collect().as_dict()
+        names = ("git_commit", "git_branch", "researcher", "timestamp", "python_version", "platform")
+        snapshot: dict[str, object] = {name: metadata[name] for name in names}
+        snapshot["config"] = {
+            "paths": {"labeled_data_dir": os.fspath(settings.paths.labeled_data_dir)},
+            "preprocessing": {},
+            "naming": {"run_folder": "{run_id}_{name}_{git_sha}"},
+        }
+        return snapshot
+
+
+def _ask_git() -> str | None:
+    return git_sha()

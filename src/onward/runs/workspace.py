@@ -1,0 +1,131 @@
+"""Where the state lives, and how places are named relative to it.
+
+As git does: `.onward/` in the nearest ancestor folder that has one, else made in the current folder. Places are stored
+relative to the folder that holds it, so that state and data may move together.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from hashlib import sha256
+
+from onward.errors import UsageError
+from onward.files.lock import FileLock, LockHeld
+
+STATE_FOLDER = ".onward"
+_LEDGER = "ledger.db"
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A state folder.
+
+    Attributes:
+        state: The folder, absolute.
+        origin: What decided that it is this one: `flag`, `ONWARD_STATE`, `found` or `new`.
+    """
+
+    state: str
+    origin: str
+
+    @property
+    def root(self) -> str:
+        """The folder that places are stored relative to."""
+        return os.path.dirname(self.state)
+
+    @property
+    def ledger(self) -> str:
+        """The ledger's file."""
+        return os.path.join(self.state, _LEDGER)
+
+    def exists(self) -> bool:
+        """Say whether anything was ever recorded here."""
+        return os.path.exists(self.ledger) or os.path.exists(self.ledger + ".head")
+
+    def create(self) -> None:
+        """Make the folder; may be repeated.
+
+        Raises:
+            UsageError: It cannot be made.
+        """
+        try:
+            os.makedirs(os.path.join(self.state, "locks"), exist_ok=True)
+        except OSError as error:
+            msg = f"The state folder '{self.state}' cannot be made: {error.strerror}. Name another with --state."
+            raise UsageError(msg) from error
+
+    def relative(self, place: str) -> str:
+        """Return how a place is stored: a POSIX path relative to the root."""
+        return os.path.relpath(os.path.realpath(place), os.path.realpath(self.root)).replace(os.sep, "/")
+
+    def absolute(self, stored: str) -> str:
+        """Return the place that a stored path means here."""
+        return os.path.normpath(os.path.join(self.root, stored))
+
+    def is_held(self, job_id: int) -> bool:
+        """Say whether a process holds the lock of a job."""
+        path = os.path.join(self.state, "locks", f"job-{job_id}.lock")
+        if not os.path.exists(path):
+            return False
+        try:
+            FileLock(path).release()
+        except LockHeld:
+            return True
+        return False
+
+    def lock(self, job_id: int) -> FileLock:
+        """Take the lock of a job.
+
+        Raises:
+            LockHeld: Another process has it.
+        """
+        os.makedirs(os.path.join(self.state, "locks"), exist_ok=True)
+        return FileLock(os.path.join(self.state, "locks", f"job-{job_id}.lock"))
+
+
+def find(flag: str | None = None, *, start: str | None = None) -> Workspace:
+    """Find the state folder; nothing is made.
+
+    Args:
+        flag: What `--state` says.
+        start: Where to begin to look; the current folder by default.
+
+    Raises:
+        UsageError: The place named is not a folder.
+    """
+    named, origin = (flag, "flag") if flag else (os.environ.get("ONWARD_STATE"), "ONWARD_STATE")
+    if named:
+        if "://" in named:
+            msg = f"The state '{named.partition('://')[0]}://...' is not a folder; this version keeps its state in one."
+            raise UsageError(msg)
+        if os.path.exists(named) and not os.path.isdir(named):
+            msg = f"The state '{named}' ({origin}) is a file; name a folder."
+            raise UsageError(msg)
+        return Workspace(os.path.abspath(named), origin)
+    here = os.path.abspath(start or os.getcwd())
+    folder = here
+    while True:
+        candidate = os.path.join(folder, STATE_FOLDER)
+        if os.path.exists(os.path.join(candidate, _LEDGER)) or (
+            os.path.isdir(candidate) and not os.path.isdir(os.path.join(candidate, "staging"))
+        ):
+            return Workspace(candidate, "found")
+        parent = os.path.dirname(folder)
+        if parent == folder:
+            return Workspace(os.path.join(here, STATE_FOLDER), "new")
+        folder = parent
+
+
+def default_job_name(pipeline: str, place: str, out: str) -> str:
+    """Return the name of a job that nobody named: pipeline, last part of the input, and a digest of all three.
+
+    Args:
+        pipeline: The pipeline's name.
+        place: The input, as stored.
+        out: The output, as stored.
+    """
+    base = place.rstrip("/").rpartition("/")[2].strip(".")
+    short = "".join(c if c.isalnum() and c.isascii() else "-" for c in base).strip("-").lower()[:32]
+    digest = sha256("\0".join((pipeline, place, out)).encode("utf-8", "surrogateescape")).hexdigest()[:6]
+    return "-".join(part for part in (pipeline, short, digest) if part)

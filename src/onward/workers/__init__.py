@@ -1,0 +1,1 @@
+"""Where a run's tasks are run: executors behind one protocol, one a file, found by name."""

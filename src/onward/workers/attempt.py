@@ -1,0 +1,145 @@
+"""One attempt: run the steps, validate, stage. The one place that catches whatever user code throws.
+
+It returns small facts only; the result itself is already in staging. `KeyboardInterrupt` and `SystemExit` pass through
+and end the worker.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+import traceback as tracebacks
+from collections.abc import Callable, Iterable
+
+from onward.engine.executor import Assignment, Failure, Report, Task
+from onward.engine.faults import FaultPoint, hit
+from onward.engine.pipeline import Reading, Staged, asks_for_config
+from onward.errors import CheckFailed, OnwardError, ResultInvalid
+from onward.model.config import ConfigView
+from onward.model.validation import Check, Status, Validation
+
+_ENVIRONMENT = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+"""Errors while staging that tell of the disk and not of the item."""
+
+_PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.EINTR, errno.ETIMEDOUT, errno.ENOMEM})
+"""Errors after which another attempt may well succeed."""
+
+_TRACEBACK_MAX = 8000
+
+
+class _StagingFailed(Exception):
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+class Bench:
+    """What a worker needs for each attempt, made once."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        self._source = assignment.pipeline.source
+        self._sink = assignment.pipeline.sink
+        self._place = assignment.place
+        self._settings = assignment.settings
+        self._transient = assignment.pipeline.transient
+        self._steps = [(step, asks_for_config(step)) for step in assignment.pipeline.steps]
+        checks = assignment.pipeline.checks if assignment.validates else ()
+        self._checks = [(check, asks_for_config(check)) for check in checks]
+
+    def attempt(self, task: Task) -> Report:
+        """Make one attempt; never raises for what the item or its steps do."""
+        began = time.perf_counter()
+        hit(FaultPoint.WORKER_BEGIN)
+        config = ConfigView(self._settings)
+        reading = self._source.open(self._place, task.key, task.locator)
+        validation, staged, failure = Validation(), Staged("", 0, 0), None
+        try:
+            value = self._run(reading, config)
+            validation = self._validate(value, config)
+            if validation.failures:
+                raise CheckFailed("; ".join(c.detail or c.name for c in validation.failures))
+            reading.finish()
+            try:
+                staged = self._sink.stage(task.staged, value)
+            except OSError as error:
+                raise _StagingFailed(error) from error
+            hit(FaultPoint.WORKER_STAGED)
+        except Exception as error:  # noqa: BLE001 - the attempt boundary: any failure of user code is an outcome
+            failure = self._failure(error, validation)
+        return Report(
+            task.item_id,
+            task.serial,
+            reading.content,
+            reading.signature,
+            reading.size_bytes if reading.content is not None else 0,
+            reading.mtime_ns,
+            staged.digest,
+            staged.size_bytes,
+            staged.mtime_ns,
+            validation.status.value,
+            tuple(sorted(config.reads)),
+            time.perf_counter() - began,
+            failure,
+        )
+
+    def _run(self, reading: Reading, config: ConfigView) -> object:
+        value: object = reading
+        for step, wants_config in self._steps:
+            value = step(value, config=config) if wants_config else step(value)
+        return value
+
+    def _validate(self, value: object, config: ConfigView) -> Validation:
+        validation = Validation()
+        for check, wants_config in self._checks:
+            answer = check(value, config=config) if wants_config else check(value)
+            validation = validation.merged(_answers(check, answer))
+        return validation
+
+    def _failure(self, error: Exception, validation: Validation) -> Failure:
+        is_environment = isinstance(error, _StagingFailed) and error.cause.errno in _ENVIRONMENT
+        cause: BaseException = error.cause if isinstance(error, _StagingFailed) else error
+        text = "".join(tracebacks.format_exception(cause))
+        return Failure(
+            kind=type(cause).__name__,
+            slug=cause.slug if isinstance(cause, OnwardError) else _slug(cause),
+            message=str(cause) or type(cause).__name__,
+            transient=self._is_transient(cause),
+            traceback=text[-_TRACEBACK_MAX:],
+            checks=tuple((c.name, c.status.value, c.detail) for c in validation.checks),
+            is_environment=is_environment,
+        )
+
+    def _is_transient(self, error: BaseException) -> bool:
+        if isinstance(error, OnwardError):
+            return error.transient
+        if isinstance(error, (ConnectionError, TimeoutError, *self._transient)):
+            return True
+        return isinstance(error, OSError) and error.errno in _PASSING
+
+
+def _slug(error: BaseException) -> str:
+    """Return the reason for an error that is not ours: its type in the spelling of reasons."""
+    name = type(error).__name__
+    return "".join("-" + c.lower() if c.isupper() and at else c.lower() for at, c in enumerate(name))
+
+
+def _answers(check: Callable[..., object], answer: object) -> Iterable[Check]:
+    """Return what a check said as `Check` values."""
+    name = getattr(check, "__name__", type(check).__name__)
+    match answer:
+        case Check():
+            return (answer,)
+        case True | None:
+            return (Check(name, Status.PASS),)
+        case False:
+            return (Check(name, Status.FAIL, f"{name} says no"),)
+        case str():
+            return (Check(name, Status.FAIL, answer),)
+        case _:
+            found = tuple(answer) if isinstance(answer, Iterable) else (answer,)
+            if not all(isinstance(one, Check) for one in found):
+                msg = f"The check '{name}' answered {answer!r}; it must answer with Check values, a bool or a sentence."
+                raise ResultInvalid(msg)
+            return found
+
+
