@@ -1,0 +1,5 @@
+"""`python -m onward` is `onward`."""
+
+from onward.cli.main import main
+
+main()

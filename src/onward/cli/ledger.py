@@ -1,0 +1,63 @@
+"""`onward ledger`: info, migrate, backup, rebuild."""
+
+from __future__ import annotations
+
+import click
+
+_STATE = click.option("--state", metavar="DIR", help="State folder; the nearest .onward/ by default.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+
+
+@click.group(short_help="Look after the ledger: info, migrate, backup, rebuild.")
+def ledger() -> None:
+    """Look after the ledger."""
+
+
+@ledger.command()
+@_STATE
+@_JSON
+def info(state: str | None, as_json: bool) -> None:
+    """Show where the ledger is, how large it is, and what it holds."""
+    from onward.cli import render
+    from onward.ledger.care import describe
+    from onward.runs.workspace import find
+
+    render.ledger_info(describe(find(state).ledger), as_json=as_json)
+
+
+@ledger.command()
+@_STATE
+@_JSON
+def migrate(state: str | None, as_json: bool) -> None:
+    """Bring the schema up to date; a newer ledger is refused and left untouched."""
+    from onward.cli import render
+    from onward.ledger.care import upgrade
+    from onward.runs.workspace import find
+
+    applied = upgrade(find(state).ledger)
+    render.facts({"schema": "onward.migrate/1", "applied": applied}, as_json=as_json)
+
+
+@ledger.command()
+@click.argument("file")
+@_STATE
+@_JSON
+def backup(file: str, state: str | None, as_json: bool) -> None:
+    """Copy the ledger, whole and consistent, to FILE while others may go on writing."""
+    from onward.cli import render
+    from onward.ledger.care import copy
+    from onward.runs.workspace import find
+
+    render.facts({"schema": "onward.backup/1", **copy(find(state).ledger, file)}, as_json=as_json)
+
+
+@ledger.command()
+@_STATE
+@_JSON
+def rebuild(state: str | None, as_json: bool) -> None:
+    """Restore every table from the journal; the old file is kept beside the new one."""
+    from onward.cli import render
+    from onward.ledger.care import rebuild as rebuild_file
+    from onward.runs.workspace import find
+
+    render.facts({"schema": "onward.rebuild/1", **rebuild_file(find(state).ledger)}, as_json=as_json)

@@ -1,0 +1,114 @@
+"""`onward`: finds the command, runs it, and turns errors into one line and an exit code.
+
+Commands are imported only when they are called, because `onward status` is typed often and must start at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+from onward.version import __version__
+
+COMMANDS = {
+    "run": ("run", "Do what is new or changed."),
+    "plan": ("run", "Say what a run would do, and why, without doing it."),
+    "status": ("ask", "Show jobs, states and progress."),
+    "explain": ("ask", "Say why an item would (not) run, with both fingerprints part by part."),
+    "history": ("ask", "Show runs, or the items of one run."),
+    "lineage": ("ask", "Show what came from what, from an input or backwards from an output."),
+    "verify": ("verify", "Compare what the ledger says with what is really there."),
+    "ledger": ("ledger", "Look after the ledger: info, migrate, backup, rebuild."),
+    "doctor": ("doctor", "Check the installation and print every setting with its origin."),
+    "completion": ("completion", "Print the shell completion script."),
+}
+
+EPILOG = """\b
+Exit codes:
+  0  done
+  1  finished, but some item is failed or quarantined, or something was found wrong
+  2  wrong usage or configuration; nothing was started
+  3  paused, stopped or interrupted; run again to go on
+  4  another process holds the job
+  130/143  ended by a signal"""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"onward.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; a typing error gets the nearest name."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1) if args else []
+            if not near:
+                raise
+            msg = f"No such command '{args[0]}'. Did you mean '{near[0]}'?"
+            raise click.UsageError(msg, ctx) from error
+
+
+@click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="onward")
+def cli() -> None:
+    """A durable, incremental batch engine: work is never done twice and never lost."""
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    from onward.errors import JobBusy, OnwardError, UsageError
+    from onward.model.item import printable
+
+    try:
+        code = cli.main(standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as stop:
+        code = stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except click.Abort:
+        code = 130
+    except UsageError as error:
+        click.echo(f"onward: {printable(str(error))}", err=True)
+        code = 2
+    except JobBusy as error:
+        click.echo(f"onward: {printable(str(error))}", err=True)
+        code = 4
+    except OnwardError as error:
+        click.echo(f"onward: {printable(str(error))}", err=True)
+        code = 1
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; nothing more can be written, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
+    except OSError as error:
+        where = f" '{printable(str(error.filename))}'" if error.filename else ""
+        text = error.strerror or str(error)
+        click.echo(f"onward:{where} {printable(text)}. What was reported done stands; run again.", err=True)
+        code = 1
+    sys.exit(code if isinstance(code, int) else 0)

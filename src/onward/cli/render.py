@@ -1,0 +1,404 @@
+"""The only place that prints: results to stdout, progress and notes to stderr, names made safe for a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from onward import clock
+from onward.engine.batch import Outcome, Watcher
+from onward.engine.commit import Finished
+from onward.engine.recover import Recovery
+from onward.engine.run import Line, Tally
+from onward.model.item import printable
+from onward.model.states import ItemState
+from onward.runs.progress import Progress
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
+    from onward.engine.doctor import Examination
+    from onward.engine.explain import Explanation
+    from onward.engine.verify import Verification
+    from onward.model.lineage import Edge
+
+_SHOWN_MAX = 20
+_OUTCOMES = ("processed", "skipped", "failed", "quarantined", "held")
+_PLAIN_EVERY_S = 5.0
+
+
+def exit_code(head: Mapping[str, object]) -> int:
+    """Return the exit code of a run that ended."""
+    if head["status"] in ("paused", "stopped", "interrupted"):
+        return 3
+    counts = head["counts"]
+    assert isinstance(counts, dict)
+    return 1 if counts["failed"] or counts["quarantined"] or counts["held"] or head["problems"] else 0
+
+
+def document(value: object) -> None:
+    """Print one JSON document."""
+    click.echo(json.dumps(value, indent=1, ensure_ascii=True))
+
+
+def stream(head: Mapping[str, object], items: Iterable[Line]) -> None:
+    """Print one JSON document whose items are written as they come."""
+    text = json.dumps(head, indent=1, ensure_ascii=True)
+    click.echo(text[: text.rindex("}")].rstrip() + ',\n "items": [', nl=False)
+    comma = "\n  "
+    for line in items:
+        click.echo(comma + json.dumps(line._asdict(), ensure_ascii=True), nl=False)
+        comma = ",\n  "
+    click.echo("\n ]\n}" if comma.startswith(",") else "]\n}")
+
+
+def plan(outcome: Outcome, *, as_json: bool) -> None:
+    """Print what a run would do."""
+    if as_json:
+        head = dict(outcome.head)
+        stream(head, outcome.items)
+        return
+    counts = outcome.head["counts"]
+    assert isinstance(counts, dict)
+    lines = list(outcome.items)
+    _table(lines)
+    to_do = sum(1 for line in lines if line.action in ("process", "retry"))
+    click.echo(
+        f"job {outcome.head['job']}: {to_do} to process ({counts['new']} new, {counts['changed']} changed, "
+        f"{counts['retried']} to retry), {counts['skipped']} unchanged, {counts['held']} held, "
+        f"{counts['deleted']} gone."
+    )
+    _problems(outcome.head)
+
+
+def run(outcome: Outcome, *, as_json: bool) -> None:
+    """Print what a run did."""
+    if as_json:
+        stream(outcome.head, outcome.items)
+        return
+    head = outcome.head
+    counts = head["counts"]
+    assert isinstance(counts, dict)
+    lines = list(outcome.items)
+    _table([line for line in lines if line.outcome != "processed"])
+    done = [line for line in lines if line.outcome == "processed"]
+    if done:
+        reasons: dict[str, int] = {}
+        for line in done:
+            reasons[line.reason] = reasons.get(line.reason, 0) + 1
+        click.echo("processed because: " + ", ".join(f"{printable(why)} {n}" for why, n in sorted(reasons.items())))
+    parts = [f"{counts['processed']} processed", f"{counts['skipped']} skipped (unchanged)"]
+    parts += [f"{counts[name]} {name}" for name in ("failed", "quarantined", "held", "remaining") if counts[name]]
+    if counts["deleted"]:
+        parts.append(f"{counts['deleted']} gone from the input")
+    elapsed_s = float(str(head["elapsed_s"]))
+    click.echo(f"{head['status']}: {', '.join(parts)}; {counts['total']} in all, {elapsed_s:.2f} s.")
+    _problems(head)
+    click.echo(f"outputs: {printable(str(head['out']))}")
+    click.echo(f"report:  {printable(str(head['report']))}")
+    if counts["quarantined"] or counts["held"]:
+        click.echo(f"quarantine: {printable(os.path.join(str(head['out']), 'quarantine'))}")
+
+
+def _problems(head: Mapping[str, object]) -> None:
+    problems = head["problems"]
+    assert isinstance(problems, list)
+    for problem in problems:
+        click.echo(f"not looked at: '{printable(problem['place'] or '.')}': {problem['error']}", err=True)
+
+
+def _table(lines: Sequence[Line]) -> None:
+    for line in lines[:_SHOWN_MAX]:
+        outcome = f" → {line.outcome}" if line.outcome else ""
+        click.echo(f"{line.action:<9} {printable(line.key)}  ({printable(line.reason)}){outcome}")
+    if len(lines) > _SHOWN_MAX:
+        click.echo(f"... and {len(lines) - _SHOWN_MAX} more; --json lists all.")
+
+
+class _Plain(Watcher):
+    """A line every few seconds, for logs and pipes."""
+
+    def __init__(self) -> None:
+        self.progress_so_far = Progress()
+        self._printed_at = clock.monotonic()
+
+    def job_found(self, job: str, place: str, out: str) -> None:
+        click.echo(f"job {printable(job)}: {printable(place)} → {printable(out)}", err=True)
+
+    def recovered(self, recovery: Recovery) -> None:
+        if not recovery.is_empty:
+            click.echo(
+                f"recovered from an earlier run that did not end: {recovery.published} results delivered, "
+                f"{recovery.lost} attempts lost, {recovery.reopened} reopened, {recovery.removed} leftovers removed",
+                err=True,
+            )
+
+    def lost(self, entries: int) -> None:
+        click.echo(
+            f"the ledger has lost its last {entries} entries; items they told of are done again and listed below",
+            err=True,
+        )
+
+    def progress(self, tally: Tally, finished: Sequence[Finished]) -> None:
+        ended = [one for one in finished if one.state is not ItemState.FAILED]
+        bad = sum(1 for one in ended if one.state is ItemState.QUARANTINED)
+        self.progress_so_far.add(len(ended), bad)
+        self.show(tally)
+
+    def show(self, tally: Tally) -> None:
+        now = clock.monotonic()
+        if now - self._printed_at >= _PLAIN_EVERY_S:
+            self._printed_at = now
+            click.echo(describe(self.progress_so_far, tally), err=True)
+
+
+def describe(progress: Progress, tally: Tally) -> str:
+    """Return one line of progress: done, failed, rate, time left, memory."""
+    counts = tally.counts
+    known = counts.new + counts.changed + counts.retried
+    eta_s = progress.eta_s(max(0, known - progress.done))
+    left = f" | {_span(eta_s)} left" if eta_s is not None and known > progress.done else ""
+    return (
+        f"{progress.done}/{known} | failed {progress.failed} | {progress.rate_per_s() * 60:.1f}/min{left}"
+        f" | {_memory_mb():.0f} MB"
+    )
+
+
+def _memory_mb() -> float:
+    import psutil
+
+    return float(psutil.Process().memory_info().rss) / 1e6
+
+
+def _span(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class _Bar(_Plain):
+    """One bar, on a terminal. Nothing is imported and nothing drawn before there is work."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
+
+    def show(self, tally: Tally) -> None:
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, TextColumn
+            from rich.progress import Progress as RichProgress
+
+            self._bar = RichProgress(
+                BarColumn(bar_width=30),
+                TextColumn("{task.description}"),
+                console=Console(stderr=True),
+                auto_refresh=False,
+                transient=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task("", total=None)
+        now = clock.monotonic()
+        if now - self._printed_at < 0.1 or self._task is None:
+            return
+        self._printed_at = now
+        counts = tally.counts
+        known = counts.new + counts.changed + counts.retried
+        self._bar.update(
+            self._task, total=known, completed=self.progress_so_far.done,
+            description=describe(self.progress_so_far, tally),
+        )
+        self._bar.refresh()
+
+    def ended(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+@contextmanager
+def watcher(*, quiet: bool) -> Iterator[Watcher]:
+    """Return what shows the progress of a run: a bar on a terminal, plain lines elsewhere."""
+    plain = not sys.stderr.isatty() or bool(os.environ.get("CI")) or bool(os.environ.get("NO_COLOR"))
+    made = _Plain() if plain or quiet else _Bar()
+    try:
+        yield made
+    finally:
+        made.ended()
+
+
+# -- answers to questions
+
+
+def status_line(facts: Mapping[str, object]) -> None:
+    """Print a job on one line."""
+    progress = facts["progress"]
+    counts = facts["counts"]
+    assert isinstance(progress, dict)
+    assert isinstance(counts, dict)
+    bad = counts["failed"] + counts["quarantined"]
+    click.echo(
+        f"{printable(str(facts['job'])):<32} {facts['status']!s:<12} {progress['done']}/{progress['total']} "
+        f"({progress['percent']}%)" + (f"  failed {bad}" if bad else "")
+    )
+
+
+def status(facts: Mapping[str, object]) -> None:
+    """Print where a job stands."""
+    progress, counts, failed, recent = facts["progress"], facts["counts"], facts["failed"], facts["recent"]
+    assert isinstance(progress, dict)
+    assert isinstance(counts, dict)
+    assert isinstance(failed, list)
+    assert isinstance(recent, list)
+    click.echo(f"job:      {printable(str(facts['job']))}")
+    click.echo(f"status:   {facts['status']}")
+    click.echo(f"progress: {progress['done']}/{progress['total']} ({progress['percent']}%)")
+    click.echo("items:    " + ", ".join(f"{count} {state}" for state, count in counts.items() if count))
+    click.echo(f"rate:     {facts['rate_per_min']}/min, restarts {facts['restarts']}")
+    if recent:
+        click.echo("recent:   " + ", ".join(f"{printable(one['key'])} {one['outcome']}" for one in recent))
+    if failed:
+        click.echo(f"Failed Documents ({len(failed)}):")
+        for one in failed[:_SHOWN_MAX]:
+            click.echo(f"  ✗ {printable(one['key'])} ({printable(one['reason'] or '')})")
+        if len(failed) > _SHOWN_MAX:
+            click.echo(f"  ... and {len(failed) - _SHOWN_MAX} more; --json lists all.")
+
+
+def explanation(found: Explanation) -> None:
+    """Print why an item would, or would not, run."""
+    click.echo(f"{printable(found.key)}: {found.action}, because {printable(found.reason)}")
+    if found.state is not None:
+        note = f" ({printable(found.note)})" if found.note else ""
+        click.echo(f"state: {found.state}{note}, tries spent on this fingerprint: {found.tries}")
+    for part in found.parts:
+        mark = "≠" if part.differs else "=" if part.before == part.today else " "
+        click.echo(f"  {mark} {part.kind:<8} {printable(part.name)}")
+        if part.before != part.today:
+            click.echo(f"      before: {printable(part.before or 'unknown')}")
+            click.echo(f"      today:  {printable(part.today or 'not known before a run')}")
+    for name, where, why in found.unresolved:
+        click.echo(f"  ? {printable(name)} in {printable(where)}: {printable(why)}; changes there are not seen")
+
+
+def job_history(job: str, runs: list[dict[str, object]], *, as_json: bool) -> None:
+    """Print the runs of a job, newest first."""
+    if as_json:
+        document({"schema": "onward.history/1", "job": job, "runs": runs})
+        return
+    click.echo(f"job {printable(job)}: {len(runs)} runs")
+    for run_ in runs:
+        counts, environment = run_["counts"], run_["environment"]
+        assert isinstance(environment, dict)
+        did = ""
+        if isinstance(counts, dict):
+            did = ", ".join(f"{counts[name]} {name}" for name in _OUTCOMES if counts[name])
+        label = f" '{printable(str(run_['label']))}'" if run_["label"] else ""
+        who = environment.get("researcher") or "?"
+        commit = environment.get("git_commit") or "no git"
+        click.echo(f"{run_['run_id']}{label}  {run_['status']:<11} {did or 'nothing'}  [{commit}, {printable(who)}]")
+
+
+def run_history(facts: dict[str, object], items: list[dict[str, object]], *, as_json: bool) -> None:
+    """Print the attempts of a run."""
+    if as_json:
+        document({"schema": "onward.run-history/1", **facts, "items": items})
+        return
+    click.echo(f"run {facts['run_id']} of {printable(str(facts['job']))}: {facts['status']}, {len(items)} attempts")
+    for item in items:
+        error = item["error"]
+        why = f"  {printable(error['message'])}" if isinstance(error, dict) else ""
+        spent = f" {item['elapsed_s']:.3f} s" if isinstance(item["elapsed_s"], float) else ""
+        key, reason = printable(str(item["key"])), printable(str(item["reason"]))
+        click.echo(f"  {item['outcome']!s:<11} {key} ({reason}){spent}{why}")
+
+
+def lineage(asked: str, edges: Sequence[Edge], *, as_json: bool) -> None:
+    """Print how outputs came to be."""
+    if as_json:
+        document({"schema": "onward.lineage/1", "asked": asked, "edges": [_edge(edge) for edge in edges]})
+        return
+    for edge in edges:
+        mark = "*" if edge.is_current else " "
+        click.echo(f"{mark} {printable(edge.key)}  {edge.content}")
+        click.echo(f"    attempt {edge.attempt} in run {edge.run}, {edge.validation}, {clock.text(edge.recorded_at)}")
+        click.echo(f"    → {printable(edge.output)}  {edge.digest}")
+
+
+def _edge(edge: Edge) -> dict[str, object]:
+    return {**asdict(edge), "recorded_at": clock.text(edge.recorded_at)}
+
+
+def verification(found: Verification, *, as_json: bool) -> None:
+    """Print what verify found."""
+    if as_json:
+        document({
+            "schema": "onward.verify/1", "job": found.job, "checked": found.checked, "repaired": found.repaired,
+            "findings": [asdict(finding) for finding in found.findings],
+        })
+        return
+    for finding in found.findings[: 5 * _SHOWN_MAX]:
+        click.echo(f"{finding.problem:<15} {printable(finding.output)}")
+    if not found.findings:
+        click.echo(f"job {printable(found.job)}: all {found.checked} outputs are as recorded.")
+        return
+    click.echo(f"job {printable(found.job)}: {found.checked} outputs looked at, {len(found.findings)} findings.")
+    if found.repaired:
+        click.echo(f"{found.repaired} marked; the next run makes exactly these anew.")
+    elif any(finding.problem.startswith("output-") for finding in found.findings):
+        click.echo("`onward verify --repair` marks what is missing or altered for the next run.")
+
+
+def facts(found: Mapping[str, object], *, as_json: bool) -> None:
+    """Print a few facts, one a line."""
+    if as_json:
+        document(found)
+        return
+    for name, value in found.items():
+        if name != "schema":
+            text = ", ".join(str(one) for one in value) or "none" if isinstance(value, list) else str(value)
+            click.echo(f"{name.replace('_', ' ')}: {printable(text)}")
+
+
+def ledger_info(found: Mapping[str, object], *, as_json: bool) -> None:
+    """Print what a ledger is and holds."""
+    if as_json:
+        document(found)
+        return
+    jobs = found["jobs"]
+    assert isinstance(jobs, list)
+    click.echo(f"ledger:  {printable(str(found['path']))}")
+    click.echo(f"size:    {int(str(found['size_bytes'])) / 1024:.0f} KB, {found['journal_entries']} journal entries")
+    click.echo(f"schema:  {found['schema_number']}, SQLite {found['sqlite']}, uuid {found['uuid']}")
+    for job in jobs:
+        name, head = printable(job["job"]), job["head"][:16]
+        click.echo(f"job:     {name}: {job['items']} items, {job['runs']} runs, head {head}")
+    if found["is_large"]:
+        click.echo("note:    larger than 5 MB; it stays fast, and is not meant to be committed to git")
+    errors = [*_list(found["page_errors"]), *_list(found["chain_errors"])]
+    click.echo("checks:  " + ("; ".join(map(printable, errors)) or "every page and chain is whole"))
+
+
+def _list(value: object) -> list[str]:
+    assert isinstance(value, list)
+    return value
+
+
+def examination(found: Examination, *, as_json: bool) -> None:
+    """Print what doctor saw."""
+    if as_json:
+        document(found.document())
+        return
+    for answer in found.answers:
+        click.echo(f"{'ok ' if answer.is_good else 'BAD'}  {answer.name}: {printable(answer.detail)}")
+    for name, setting in sorted(found.settings.items()):
+        click.echo(f"     {name} = {printable(str(setting.value))}  ({printable(setting.origin)})")

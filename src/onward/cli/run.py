@@ -1,0 +1,105 @@
+"""`onward run` and `onward plan`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _shared(command: F) -> F:
+    """Give a command the arguments that run and plan share."""
+    options = [
+        click.argument("pipeline"),
+        click.argument("place", metavar="INPUT", type=click.Path()),
+        click.option("--out", required=True, metavar="DIR", help="Where outputs go; belongs to this job alone."),
+        click.option("--job", metavar="NAME", help="Name of the batch; derived from the rest by default."),
+        click.option("--full", is_flag=True, help="Process everything, also what is unchanged."),
+        click.option("--incremental", is_flag=True, help="Only what is new or changed (the default)."),
+        click.option("--force", multiple=True, metavar="KEY", help="Process this item whatever is known of it."),
+        click.option("--rehash", is_flag=True, help="Read every input's bytes, whatever its size and times say."),
+        click.option("--validate/--no-validate", default=True, help="Run the pipeline's checks (default: yes)."),
+        click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Set one setting."),
+        click.option("--config", "config_file", metavar="FILE", help="Read settings from this TOML file."),
+        click.option("--state", metavar="DIR", help="State folder; the nearest .onward/ by default."),
+        click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command(short_help="Do what is new or changed.")
+@_shared
+@click.option("--run-name", default="", metavar="NAME", help="A label for this run.")
+@click.option("--workers", type=int, metavar="N", help="How many at once; the number of processors by default.")
+@click.option("--executor", default="local", metavar="NAME", help="Where steps run: local.")
+@click.option("--deadline", "deadline_s", type=float, metavar="S", help="Seconds one item may take.")
+@click.option("--dry-run", is_flag=True, help="The same as `onward plan`.")
+@click.pass_context
+def run(
+    ctx: click.Context,
+    /,
+    pipeline: str,
+    place: str,
+    out: str,
+    assignments: tuple[str, ...],
+    as_json: bool,
+    dry_run: bool,
+    incremental: bool,
+    full: bool,
+    **options: Any,
+) -> None:
+    """Do what is new or changed in INPUT with PIPELINE.
+
+    PIPELINE is a room (filings), or your own: module:name or file.py:name.
+    Whatever was reported done survives any crash; the same command goes on where it ended.
+    """
+    from onward.cli import render
+    from onward.errors import UsageError
+    from onward.runs.signals import Signals
+
+    if incremental and full:
+        msg = "--incremental and --full exclude each other."
+        raise UsageError(msg)
+    batch = _prepare(pipeline, place, out, assignments, full=full, **options)
+    if dry_run:
+        render.plan(batch.plan(), as_json=as_json)
+        return
+    with Signals() as signals, render.watcher(quiet=as_json) as watcher, batch.run(signals, watcher) as outcome:
+        render.run(outcome, as_json=as_json)
+        if signals.is_urgent():
+            sys.stdout.flush()
+            ctx.exit(128 + (signals.last or 2))
+        ctx.exit(render.exit_code(outcome.head))
+
+
+@click.command(short_help="Say what a run would do, and why, without doing it.")
+@_shared
+def plan(
+    pipeline: str,
+    place: str,
+    out: str,
+    assignments: tuple[str, ...],
+    as_json: bool,
+    incremental: bool,
+    **options: Any,
+) -> None:
+    """Say what `onward run` with the same arguments would do, and why, without doing it."""
+    from onward.cli import render
+
+    render.plan(_prepare(pipeline, place, out, assignments, **options).plan(), as_json=as_json)
+
+
+def _prepare(pipeline: str, place: str, out: str, assignments: tuple[str, ...], **options: Any) -> Any:
+    from onward.engine.batch import Batch, Options
+    from onward.pipelines import find_pipeline
+    from onward.runs.settings import parse_assignments
+
+    found = find_pipeline(pipeline)
+    settings = parse_assignments(assignments)
+    return Batch.prepare(found, place, out, Options(settings=settings, spec=pipeline, **options))

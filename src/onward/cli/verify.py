@@ -1,0 +1,24 @@
+"""`onward verify`."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command(short_help="Compare what the ledger says with what is really there.")
+@click.argument("job", required=False)
+@click.option("--repair", is_flag=True, help="Mark what is missing or altered, so that the next run makes it anew.")
+@click.option("--state", metavar="DIR", help="State folder; the nearest .onward/ by default.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.pass_context
+def verify(ctx: click.Context, /, job: str | None, repair: bool, state: str | None, as_json: bool) -> None:
+    """Read every output of JOB (the latest by default) and compare it with the ledger.
+
+    Finds outputs that are missing, altered, or known to no item. Exit code 1 when anything is found.
+    """
+    from onward.cli import render
+    from onward.engine.batch import verify_job
+
+    result = verify_job(job, state, repair=repair)
+    render.verification(result, as_json=as_json)
+    ctx.exit(1 if result.findings else 0)
