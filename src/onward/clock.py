@@ -7,7 +7,10 @@ no time zone can be forgotten. Zones and text live at the edge, in `text` and `i
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 Micros = int
 
@@ -27,16 +30,24 @@ def sleep(seconds: float) -> None:
     time.sleep(seconds)
 
 
-def local_now() -> datetime:
-    """Return the present instant in the machine's own zone, aware; for names that people read."""
-    return datetime.now().astimezone()
+def local_stamp() -> str:
+    """Return the present second in the machine's own zone as `20251228_143022`, for names that people read."""
+    return time.strftime("%Y%m%d_%H%M%S")
+
+
+def local_text() -> str:
+    """Spell the present instant as RFC 3339 in the machine's own zone, with microseconds and offset."""
+    at_ns = time.time_ns()
+    parts = time.localtime(at_ns // 1_000_000_000)
+    offset = time.strftime("%z", parts)
+    micros = at_ns // 1000 % 1_000_000
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', parts)}.{micros:06}{offset[:3]}:{offset[3:]}"
 
 
 def text(at: Micros) -> str:
     """Spell an instant as RFC 3339 in UTC with microseconds, e.g. `2025-12-28T14:30:22.123456+00:00`."""
-    return datetime.fromtimestamp(at // 1_000_000, tz=UTC).replace(microsecond=at % 1_000_000).isoformat(
-        timespec="microseconds"
-    )
+    whole, micros = divmod(at, 1_000_000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{micros:06}+00:00"
 
 
 def instant(value: str | datetime) -> Micros:
@@ -45,6 +56,8 @@ def instant(value: str | datetime) -> Micros:
     Raises:
         ValueError: The value has no time zone, or is no instant at all.
     """
+    from datetime import datetime
+
     moment = datetime.fromisoformat(value) if isinstance(value, str) else value
     if moment.tzinfo is None:
         msg = f"'{value}' has no time zone; write it with an offset, e.g. '2025-01-23T00:00:00+00:00'"

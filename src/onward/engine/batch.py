@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from onward.engine.run import Ended, Line, Request, Tally, make_plan, run
 from onward.engine.verify import Verification, verify
 from onward.errors import JobBusy, NotFound, OutputTaken, SettingInvalid, UsageError
 from onward.files.lock import FileLock, LockHeld
-from onward.ledger.base import Ledger, Reader, open_ledger
+from onward.ledger.base import Ledger, Reader, empty_ledger, open_ledger
 from onward.model.attempt import ATTEMPTS_MAX
 from onward.model.fingerprint import Recipe
 from onward.model.item import printable
@@ -165,10 +164,10 @@ class Batch:
         ledger = self._read_ledger()
         try:
             job = None if ledger is None else self._find_job(ledger)
-            reader: Reader = ledger if ledger is not None else _no_ledger()
+            reader = ledger if ledger is not None else empty_ledger()
             request = self.request(reader)
             self.pipeline.sink.attach(self.out)
-            plan = make_plan(self.pipeline, reader, job.id if job else 0, request)  # type: ignore[arg-type]  # only asks
+            plan = make_plan(self.pipeline, reader, job.id if job else 0, request)
             lines = [Line(p.key, p.decision.action.value, p.decision.reason, None) for p in plan]
             counts = Tally(plan.counts).as_counts()
             head: dict[str, object] = {
@@ -181,6 +180,7 @@ class Batch:
             lines.sort(key=lambda line: line.key)
             return Outcome(head, iter(lines))
         finally:
+            self.pipeline.sink.close()
             if ledger is not None:
                 ledger.close()
 
@@ -351,7 +351,7 @@ class Batch:
             context.run_id = f"{base}_{int(count) + 1}" if len(count) < 6 else f"{context.run_id}_2"
         return Run(
             0, 0, context.run_id, self.options.run_name, RunStatus.RUNNING.value, clock.now(), None, os.getpid(),
-            socket.gethostname(), json.dumps(metadata.as_dict()),
+            metadata.host, json.dumps(metadata.as_dict()),
             json.dumps({name: setting.value for name, setting in self.settings.items()}, default=str), None, None,
         )
 
@@ -454,9 +454,3 @@ def run_with_options(pipeline: Pipeline, place: str, out: str, options: Mapping[
     batch = Batch.prepare(pipeline, place, out, Options(**known))  # type: ignore[arg-type]  # checked field by field
     with batch.run() as outcome:
         return outcome.document()
-
-
-def _no_ledger() -> Reader:
-    from onward.ledger.memory import MemoryLedger
-
-    return MemoryLedger()

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from types import FunctionType
+from typing import TYPE_CHECKING, NamedTuple
 
-from onward.engine.code_version import CodeReader, CodeVersion, dependency_versions, files_are_unchanged
 from onward.engine.pipeline import Pipeline, step_name
 from onward.ledger.base import Reader
+
+if TYPE_CHECKING:
+    from onward.engine.code_version import CodeReader, CodeVersion
 
 
 class CodePart(NamedTuple):
@@ -36,22 +39,55 @@ def code_part(pipeline: Pipeline, ledger: Reader) -> CodePart:
     Raises:
         PipelineInvalid: A declared library is not installed.
     """
-    reader = _reader(pipeline)
+    reader: CodeReader | None = None
     name = f"code:{pipeline.name}"
     remembered = _recall(ledger.memo(name))
     steps: dict[str, str] = {}
     fresh: dict[str, object] = {}
     for part, step in _named(pipeline).items():
-        key = pipeline.version or reader.key(step)
+        key = pipeline.version or _plain_key(step, pipeline.file)
+        if key is None:
+            reader = reader or _reader(pipeline)
+            key = reader.key(step)
         known = remembered.get(part)
-        if known is not None and known[0] == key and files_are_unchanged(known[2]):
+        if known is not None and known[0] == key and all(_is_unchanged(*file) for file in known[2]):
             steps[part] = known[1]
         else:
+            reader = reader or _reader(pipeline)
             version = reader.version(step, version=pipeline.version)
             steps[part] = version.digest
             fresh[part] = (key, version.digest, version.files_reached)
     memo = (name, json.dumps({**remembered, **fresh}).encode()) if fresh else None
-    return CodePart(steps, dependency_versions(pipeline.depends), memo)
+    return CodePart(steps, _libraries(pipeline.depends), memo)
+
+
+def _plain_key(step: object, file: str | None) -> str | None:
+    """Return what besides files decides the version of a plain function; None for anything that holds values.
+
+    Most steps are plain, and then nothing of the code reader need be imported.
+    """
+    if not isinstance(step, FunctionType) or step.__closure__ or hasattr(step, "__wrapped__"):
+        return None
+    if step.__globals__.get(step.__name__) is not step:
+        return None
+    return f"{file}|{step.__code__.co_filename}|{step.__module__}|{step.__qualname__}"
+
+
+def _is_unchanged(path: str, size_bytes: int, mtime_ns: int, ctime_ns: int) -> bool:
+    """Say whether a source file is as it was; a size of -1 says that it was not there."""
+    try:
+        st = os.stat(path)
+    except OSError:
+        return size_bytes == -1
+    return (st.st_size, st.st_mtime_ns, st.st_ctime_ns) == (size_bytes, mtime_ns, ctime_ns)
+
+
+def _libraries(names: Sequence[str]) -> Mapping[str, str]:
+    if not names:
+        return {}
+    from onward.engine.code_version import dependency_versions
+
+    return dependency_versions(names)
 
 
 def code_versions(pipeline: Pipeline) -> Mapping[str, CodeVersion]:
@@ -61,6 +97,8 @@ def code_versions(pipeline: Pipeline) -> Mapping[str, CodeVersion]:
 
 
 def _reader(pipeline: Pipeline) -> CodeReader:
+    from onward.engine.code_version import CodeReader
+
     return CodeReader([] if pipeline.file is None else [os.path.dirname(pipeline.file)])
 
 

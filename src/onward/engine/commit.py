@@ -214,7 +214,7 @@ class Committer:
             for finished, stuck_one in blocked:
                 self._write_blocked(finished, stuck_one.delivery, tx)
             for container in ready:
-                row = container.row(self._source)
+                row = container.row(self._source, self._sink)
                 if row != container.before:
                     tx.put_signature(row)
             for end in ended:

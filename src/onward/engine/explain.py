@@ -73,7 +73,10 @@ def explain(batch: Batch, ledger: Ledger, job: Job, key: str) -> Explanation:
     known = ledger.known(job.id, key)
     batch.pipeline.sink.attach(batch.out)
     plan = make_plan(batch.pipeline, ledger, job.id, request)
-    planned = next((one for one in plan if one.key == key), None)
+    try:
+        planned = next((one for one in plan if one.key == key), None)
+    finally:
+        batch.pipeline.sink.close()
     if planned is None and known is None:
         msg = f"The job '{job.name}' has no item '{printable(key)}'. Keys are paths relative to the input."
         raise NotFound(msg)

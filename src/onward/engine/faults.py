@@ -1,12 +1,14 @@
 """Named points where a test may kill the process or make a call fail; nothing happens there otherwise.
 
 `ONWARD_FAULT=point:n:kill` ends the process by SIGKILL the n-th time the point is passed, `:eio` and `:enospc` raise
-that error there once. A worker has points of its own. The crash suite visits every point of this list.
+that error there once. Passes are counted over a run and all its workers together, so that a fault strikes one of
+them, once. The crash suite visits every point of this list.
 """
 
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import signal
 from enum import StrEnum
@@ -49,7 +51,8 @@ def _planned() -> tuple[str, int, str] | None:
 
 
 _plan = _planned()
-_passed = 0
+_passed = mmap.mmap(-1, mmap.PAGESIZE) if _plan is not None else None
+"""How often the point was passed; shared with every process forked from this one."""
 
 
 def hit(point: FaultPoint) -> None:
@@ -59,10 +62,11 @@ def hit(point: FaultPoint) -> None:
 
 
 def _strike() -> None:
-    global _passed
     assert _plan is not None
-    _passed += 1
-    if _passed != _plan[1]:
+    assert _passed is not None
+    passed = int.from_bytes(_passed[:8], "little") + 1
+    _passed[:8] = passed.to_bytes(8, "little")
+    if passed != _plan[1]:
         return
     if _plan[2] == "kill":
         os.kill(os.getpid(), signal.SIGKILL)

@@ -14,6 +14,7 @@ from onward.errors import ResultInvalid
 from onward.files import walk
 from onward.files.durable import FileSystem
 from onward.files.hashing import hash_bytes, hash_file
+from onward.files.look_ahead import LookAhead
 from onward.files.staging import PRIVATE, Staging
 from onward.model.item import output_path
 
@@ -68,6 +69,7 @@ class FileSink:
         self._staging: Staging | None = None
         self._file_system: FileSystem | None = None
         self._changed_folders: set[str] = set()
+        self._ahead: LookAhead | None = None
 
     def prepare(self, out: str) -> None:
         """Make the output and staging folders and hold their file system open."""
@@ -136,12 +138,28 @@ class FileSink:
         """Say whether an output file is there with this digest."""
         return _has(self.staging.final(output), digest)
 
-    def look(self, container: str) -> Mapping[str, bytes]:
-        """Return output path → packed size and mtime for the folder that mirrors a container."""
-        folder = os.path.join(self.staging.out, container) if container else self.staging.out
+    def look_ahead(self, containers: Sequence[str], close_in_child: Callable[[], None]) -> None:
+        """Begin to look at the folders that mirror these containers, in another process."""
+        self._ahead = LookAhead([self._folder(container) for container in containers], close_in_child)
+
+    def look(self, container: str) -> bytes:
+        """Look at the folder that mirrors a container."""
+        folder = self._folder(container)
+        found = self._ahead.get(folder) if self._ahead is not None else None
+        return walk.look_at_outputs(folder) if found is None else found
+
+    def _folder(self, container: str) -> bytes:
+        return os.fsencode(os.path.join(self.staging.out, container) if container else self.staging.out)
+
+    def unpack(self, look: bytes, container: str) -> dict[str, bytes]:
+        """Return output path → packed size and mtime of a look."""
         prefix = container + "/" if container else ""
-        found = walk.look_at_outputs(folder)
-        return {prefix + name: packed for name, packed in found.items()} if prefix else found
+        return {prefix + name: packed for name, packed in walk.parse_outputs(look).items()}
+
+    def pack(self, outputs: Mapping[str, bytes], container: str) -> bytes:
+        """Return the look that these outputs alone would give."""
+        cut = len(container) + 1 if container else 0
+        return walk.pack_outputs((path[cut:], packed) for path, packed in outputs.items())
 
     def packed(self, size_bytes: int, mtime_ns: int) -> bytes:
         """Return size and mtime as `look` reports them."""
@@ -169,7 +187,10 @@ class FileSink:
         return orphans
 
     def close(self) -> None:
-        """Let go of the file system."""
+        """Let go of the file system, and of whoever looks ahead."""
+        if self._ahead is not None:
+            self._ahead.close()
+            self._ahead = None
         if self._file_system is not None:
             self._file_system.close()
             self._file_system = None

@@ -147,7 +147,7 @@ class _Pattern:
 
     def __init__(self, pattern: str) -> None:
         *folders, name = pattern.split("/")
-        self.name = translate(name)
+        self.name = name
         self._parts = folders
         self.is_everywhere = folders == ["**"]
 
@@ -173,8 +173,19 @@ def _fits(pattern: Sequence[str], parts: Sequence[str], *, whole: bool) -> bool:
 def _either(names: Sequence[str]) -> walk.NameFilter:
     if not names:
         return lambda _: None
-    expression = re.compile("|".join(f"(?:{name})" for name in names).encode(), re.DOTALL)
+    suffixes = [_suffix(name) for name in names]
+    if all(suffixes):
+        # Twice as fast as the expression, and there may be 100,000 names.
+        ends = tuple(os.fsencode(suffix) for suffix in suffixes if suffix)
+        return lambda name: name.endswith(ends)
+    expression = re.compile("|".join(f"(?:{translate(name)})" for name in names).encode(), re.DOTALL)
     return expression.match
+
+
+def _suffix(pattern: str) -> str | None:
+    """Return the literal suffix of a pattern such as `*.pdf`, which most are; None for any other."""
+    rest = pattern[1:]
+    return rest if pattern.startswith("*") and rest and not set(rest) & set("*?[") else None
 
 
 def _to_name(key_part: str) -> bytes:

@@ -199,8 +199,17 @@ class Sink(Protocol):
     def has_published(self, output: str, digest: str) -> bool:
         """Say whether an output is there and has this digest."""
 
-    def look(self, container: str) -> Mapping[str, bytes]:
-        """Return the outputs beside which a container's results stand: path → packed size and mtime."""
+    def look_ahead(self, containers: Sequence[str], close_in_child: Callable[[], None]) -> None:
+        """Begin to look at these containers' outputs in another process; `look` then finds them ready."""
+
+    def look(self, container: str) -> bytes:
+        """Return what stands where a container's results stand, packed: equal values mean that nothing moved."""
+
+    def unpack(self, look: bytes, container: str) -> dict[str, bytes]:
+        """Return output path → packed size and mtime of a look."""
+
+    def pack(self, outputs: Mapping[str, bytes], container: str) -> bytes:
+        """Return the look that these outputs alone would give."""
 
     def packed(self, size_bytes: int, mtime_ns: int) -> bytes:
         """Return size and mtime as `look` reports them."""

@@ -6,7 +6,7 @@ something about it moved; bytes are read only where a signature moved. The rule 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -23,6 +23,9 @@ from onward.model.states import ItemState
 
 _LOAD_WHOLE_FROM = 0.25
 """From this share of a container's items on, reading the whole container is cheaper than one look-up each."""
+
+_LOOK_AHEAD_FROM = 2_000
+"""From so many items on, a second process that looks at outputs earns what it costs."""
 
 
 class Planned(NamedTuple):
@@ -86,6 +89,8 @@ class Plan:
     """One walk over a source.
 
     Attributes:
+        expected: How many items the last run saw; 0 when nothing says.
+        close_in_child: Lets go of the parent's locks in a child process.
         ready: Containers whose items are all decided and need no work, but whose memory changed.
         problems: Containers that could not be looked at.
         counts: Complete when the walk is.
@@ -100,6 +105,8 @@ class Plan:
     today: Today
     wish: Wish
     now: int
+    expected: int
+    close_in_child: Callable[[], None]
     counts: PlanCounts = field(default_factory=PlanCounts)
     ready: list[ContainerState] = field(default_factory=list)
     problems: list[ScanProblem] = field(default_factory=list)
@@ -107,6 +114,8 @@ class Plan:
     def __iter__(self) -> Iterator[Planned]:
         """Walk the source once; yields every item that is not skipped as unchanged, container by container."""
         containers = {row.key: row.id for row in self.ledger.containers(self.job_id)} if self.job_id else {}
+        if self.expected >= _LOOK_AHEAD_FROM:
+            self.sink.look_ahead(list(containers), self.close_in_child)
         seen: set[str] = set()
         for found in scan(
             self.source,

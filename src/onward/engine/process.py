@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 from onward import clock
 from onward.engine.commit import Committer, Finished
 from onward.engine.executor import Executor, Report, Task
+from onward.engine.faults import FaultPoint, hit
 from onward.engine.plan import Plan, Planned
 from onward.model.reason import Action
 from onward.model.states import ItemState, RunStatus
@@ -162,6 +163,7 @@ class Processing:
         claimed = self._committer.take_claimed()
         if not claimed:
             return
+        hit(FaultPoint.CLAIMED)
         if self._executor is None:
             self._executor = self._start()
         self._held.update((task.item_id, (task, planned)) for task, planned in claimed)

@@ -6,7 +6,6 @@ This is the file to read first: it holds the control flow and nothing else.
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -166,7 +165,15 @@ def make_plan(pipeline: Pipeline, ledger: Ledger, job_id: int, request: Request)
         today=Today(request.recipe, past),
         wish=request.wish,
         now=clock.now(),
+        expected=_expected(ledger, job_id) if job_id else 0,
+        close_in_child=request.close_in_child,
     )
+
+
+def _expected(ledger: Ledger, job_id: int) -> int:
+    """Return how many items the last run saw."""
+    counts = next((run.counts for run in ledger.runs(job_id) if run.counts is not None), None)
+    return 0 if counts is None else int(json.loads(counts)["total"])
 
 
 def run(
@@ -218,7 +225,7 @@ def run(
             recipes=RecipeBook(job.id, request.recipe, ledger.recipes(job.id)),
             place=request.place,
             attempts_max=request.attempts_max,
-            chance=random.random,
+            chance=_chance,
         )
 
         def progress(finished: Sequence[Finished]) -> None:
@@ -261,6 +268,13 @@ def run(
         return ended
     finally:
         pipeline.sink.close()
+
+
+def _chance() -> float:
+    """Return a random number in [0, 1), for the jitter of retries."""
+    import random
+
+    return random.random()  # noqa: S311 - nothing secret hangs on it
 
 
 def _begin(ledger: Ledger, job: Job, new_run: Run, memo: tuple[str, bytes] | None) -> Run:

@@ -10,8 +10,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import msgspec
-
 from onward.engine.pipeline import Entry, Listing, ScanProblem, Sink, Source
 from onward.ledger.base import SignatureRow
 
@@ -60,13 +58,13 @@ class ContainerState:
         self.signatures[key] = signature
         self.unsettled.add(key)
 
-    def row(self, source: Source) -> SignatureRow:
+    def row(self, source: Source, sink: Sink) -> SignatureRow:
         """Return the memory as a row."""
         assert self.row_id is not None
         return SignatureRow(
             self.row_id,
             source.remember(self.signatures.items(), self.key),
-            msgspec.msgpack.encode(self.outputs),
+            sink.pack(self.outputs, self.key),
             json.dumps(sorted(self.unsettled)),
             json.dumps(sorted(self.recipes)),
         )
@@ -128,9 +126,8 @@ def scan(
         row = remembered(listing.key)
         outputs = sink.look(listing.key)
         if row is None:
-            yield Moved(listing, None, None, outputs)
+            yield Moved(listing, None, None, sink.unpack(outputs, listing.key))
             continue
-        expected: dict[str, bytes] = msgspec.msgpack.decode(row.outputs)
         recipes = tuple(json.loads(row.recipes))
         if (
             trusts_signatures
@@ -138,10 +135,11 @@ def scan(
             and row.inputs == listing.packed
             and not listing.has_problems
             and stale_recipes.isdisjoint(recipes)
-            and expected.items() <= outputs.items()
+            and row.outputs == outputs
         ):
             yield Unmoved(listing.key, listing.count)
             continue
+        expected = sink.unpack(row.outputs, listing.key)
         unsettled = frozenset(json.loads(row.unsettled))
         known = Cached(source.recall(row.inputs, listing.key), expected, unsettled, recipes)
-        yield Moved(listing, row, known, outputs)
+        yield Moved(listing, row, known, sink.unpack(outputs, listing.key))

@@ -6,10 +6,12 @@ must write the file anew. So every function here raises `OSError` and repairs no
 
 from __future__ import annotations
 
-import ctypes
 import os
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _TOGETHER_MIN = 8
 """From so many files on, one syncfs costs less than an fsync for each (measured; see docs/reference/benchmarks.md)."""
@@ -38,7 +40,8 @@ class FileSystem:
 
     def __init__(self, folder: str) -> None:
         self._fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._syncfs = _load_syncfs()
+        self._syncfs: Callable[[int], int] | None = None
+        self._has_looked = False
 
     def sync_files(self, paths: Iterable[str]) -> None:
         """Make the bytes of all these files durable, together where that is cheaper.
@@ -47,7 +50,7 @@ class FileSystem:
             OSError: At least one may not be durable; all of them must be written anew.
         """
         names = list(paths)
-        if self._syncfs is None or len(names) < _TOGETHER_MIN:
+        if len(names) < _TOGETHER_MIN or not self._can_sync_all():
             for name in names:
                 fsync_file(name)
         else:
@@ -60,7 +63,7 @@ class FileSystem:
             OSError: At least one may not be durable.
         """
         names = list(folders)
-        if self._syncfs is None or len(names) < _TOGETHER_MIN:
+        if len(names) < _TOGETHER_MIN or not self._can_sync_all():
             for name in names:
                 fsync_folder(name)
         else:
@@ -72,20 +75,28 @@ class FileSystem:
 
     def _sync_all(self) -> None:
         assert self._syncfs is not None
-        if self._syncfs(self._fd) != 0:
-            code = ctypes.get_errno()
+        code = self._syncfs(self._fd)
+        if code != 0:
             raise OSError(code, os.strerror(code))
 
+    def _can_sync_all(self) -> bool:
+        if not self._has_looked:
+            self._syncfs, self._has_looked = _load_syncfs(), True
+        return self._syncfs is not None
 
-def _load_syncfs() -> ctypes._FuncPointer | None:
+
+def _load_syncfs() -> Callable[[int], int] | None:
+    """Return a function that syncs the file system of a descriptor and returns an error number, 0 when all is well."""
     # Python has no os.syncfs; other systems than Linux have none at all, and fall back to one fsync a file.
+    import ctypes
+
     try:
         function = ctypes.CDLL(None, use_errno=True).syncfs
     except (OSError, AttributeError):
         return None
     function.argtypes = [ctypes.c_int]
     function.restype = ctypes.c_int
-    return function
+    return lambda fd: 0 if function(fd) == 0 else ctypes.get_errno()
 
 
 def write_atomic(path: str | Path, data: bytes, *, scratch: str | None = None) -> None:

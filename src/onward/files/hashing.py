@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _CHUNK = 65536
 _WHOLE_MAX = 1 << 20
@@ -76,6 +78,8 @@ def hash_files(paths: Iterable[bytes], *, threads: int | None = None) -> list[st
     names = list(paths)
     if len(names) < 2:
         return [_hash_or_error(name) for name in names]
+    from concurrent.futures import ThreadPoolExecutor  # dear to import, and a run without changes hashes nothing
+
     with ThreadPoolExecutor(max_workers=threads or os.cpu_count() or 1) as pool:
         return list(pool.map(_hash_or_error, names, chunksize=max(1, min(64, len(names) // 8))))
 

@@ -8,14 +8,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import socket
 import time
-from dataclasses import dataclass
 from types import TracebackType
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(NamedTuple):
     """Who holds a lock."""
 
     pid: int
@@ -53,7 +51,7 @@ class FileLock:
                     os.close(self._fd)
                     raise LockHeld(holder) from None
                 time.sleep(0.02)
-        text = json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode()
+        text = json.dumps({"pid": os.getpid(), "host": os.uname().nodename}).encode()
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, text, 0)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from struct import Struct
 
 from onward.model.item import Signature
@@ -17,6 +17,8 @@ _PACK = Struct("<qqqQ")
 _WIDTH = _PACK.size
 _SHORT = Struct("<qq")
 _SHORT_WIDTH = _SHORT.size
+_KIND = stat.S_IFMT(0o777777)
+_REGULAR = stat.S_IFREG
 
 NameFilter = Callable[[bytes], object]
 
@@ -59,24 +61,24 @@ def look(folder: bytes, matches: NameFilter, *, root: bytes) -> Look:
     pack = _PACK.pack
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                folders.append(entry.name)
-                continue
-            if not matches(entry.name):
-                continue
-            if entry.is_symlink():
-                _look_through_link(entry, root, seen)
+            name = entry.name
+            if not matches(name):
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(name)
                 continue
             try:
                 st = entry.stat(follow_symlinks=False)
             except FileNotFoundError:
                 continue  # removed between listing and stat: as if it had been removed before
-            if not stat.S_ISREG(st.st_mode):
-                seen.problems.append((entry.name, "is not a regular file"))
-                continue
-            records.append(
-                entry.name + b"\0" + pack(st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino)
-            )
+            kind = st.st_mode & _KIND
+            if kind == _REGULAR:
+                records.append(name + b"\0" + pack(st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino))
+            elif kind == stat.S_IFDIR:
+                folders.append(name)
+            elif kind == stat.S_IFLNK:
+                _look_through_link(entry, root, seen)
+            else:
+                seen.problems.append((name, "is not a regular file"))
     records.sort()
     folders.sort()
     return seen
@@ -124,29 +126,47 @@ UNKNOWN = bytes(_WIDTH)
 
 def parse(packed: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Return name and packed signature of each record in `packed`, in order."""
+    return _parse(packed, _WIDTH)
+
+
+def _parse(packed: bytes, width: int) -> Iterator[tuple[bytes, bytes]]:
     at, end = 0, len(packed)
     while at < end:
         nul = packed.index(b"\0", at)
-        stop = nul + 1 + _WIDTH
+        stop = nul + 1 + width
         yield packed[at:nul], packed[nul + 1 : stop]
         at = stop
 
 
-def look_at_outputs(folder: str) -> dict[str, bytes]:
-    """Return size and mtime, packed, of every regular file in one output folder; empty when there is no folder."""
-    found: dict[str, bytes] = {}
+def look_at_outputs(folder: bytes) -> bytes:
+    """Return name, size and mtime, packed and sorted, of every regular file in one output folder.
+
+    Empty when there is no folder.
+    """
+    found = []
     pack = _SHORT.pack
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.is_file(follow_symlinks=False):
                     st = entry.stat(follow_symlinks=False)
-                    found[entry.name] = pack(st.st_size, st.st_mtime_ns)
+                    found.append(entry.name + b"\0" + pack(st.st_size, st.st_mtime_ns))
     except (FileNotFoundError, NotADirectoryError):
         pass
-    return found
+    found.sort()
+    return b"".join(found)
 
 
 def pack_output(size_bytes: int, mtime_ns: int) -> bytes:
-    """Return the packed form in which `look_at_outputs` reports a file."""
+    """Return size and mtime of an output as `look_at_outputs` packs them."""
     return _SHORT.pack(size_bytes, mtime_ns)
+
+
+def pack_outputs(outputs: Iterable[tuple[str, bytes]]) -> bytes:
+    """Return names and packed sizes and mtimes as `look_at_outputs` would."""
+    return b"".join(sorted(os.fsencode(name) + b"\0" + packed for name, packed in outputs))
+
+
+def parse_outputs(packed: bytes) -> dict[str, bytes]:
+    """Return name → packed size and mtime of what `look_at_outputs` returned."""
+    return {os.fsdecode(name): values for name, values in _parse(packed, _SHORT_WIDTH)}

@@ -205,3 +205,10 @@ def open_ledger(where: str, *, writes: bool = True) -> Ledger:
     from onward.ledger.sqlite import SqliteLedger
 
     return SqliteLedger(where, writes=writes)
+
+
+def empty_ledger() -> Ledger:
+    """Return a ledger that knows nothing and remembers only as long as the process lives."""
+    from onward.ledger.memory import MemoryLedger
+
+    return MemoryLedger()

@@ -7,12 +7,12 @@ at the first entry they touch. A tail that was cut off shows only against a head
 
 from __future__ import annotations
 
+import json
 import zlib
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from hashlib import sha256
-
-import msgspec
+from typing import NamedTuple
 
 from onward.errors import LedgerDamaged
 from onward.ledger.base import Entry, Head
@@ -29,9 +29,9 @@ Change = tuple[str, Identity, Row | None]
 
 def encode(changes: Iterable[Change]) -> bytes:
     """Return the JSON of a transaction's changes."""
-    return msgspec.json.encode(
+    return _ENCODER.encode(
         [(_DROPPED + table, identity) if row is None else (table, row) for table, identity, row in changes]
-    )
+    ).encode()
 
 
 def decode(payload: bytes) -> Iterator[Change]:
@@ -40,19 +40,32 @@ def decode(payload: bytes) -> Iterator[Change]:
     Raises:
         ValueError: The payload is not one of ours.
     """
-    for table, values in msgspec.json.decode(payload, type=list[tuple[str, list[msgspec.Raw]]]):
+    for table, values in json.loads(payload):
         if table.startswith(_DROPPED):
-            yield table[1:], tuple(msgspec.json.decode(value, type=int) for value in values), None
+            yield table[1:], tuple(values), None
         else:
-            if table not in TABLES:
-                msg = f"unknown table '{table}'"
+            if table not in TABLES or len(values) != len(TABLES[table]._fields):
+                msg = f"unknown table '{table}', or a row of another width"
                 raise ValueError(msg)
-            row = msgspec.convert([_plain(value) for value in values], TABLES[table])
+            for column in _BLOBS[table]:
+                if values[column] is not None:
+                    values[column] = a2b_base64(values[column])
+            row = TABLES[table]._make(values)
             yield table, identity_of(table, row), row
 
 
-def _plain(value: msgspec.Raw) -> object:
-    return msgspec.json.decode(value)
+def _spell_blob(value: object) -> str:
+    assert isinstance(value, bytes)
+    return b2a_base64(value, newline=False).decode()
+
+
+# The standard encoder, because a run that has nothing to do must not import more than it needs.
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False, default=_spell_blob)
+
+_BLOBS = {
+    table: [at for at, kind in enumerate(row.__annotations__.values()) if "bytes" in str(kind)]
+    for table, row in TABLES.items()
+}
 
 
 def identity_of(table: str, row: Row) -> Identity:
@@ -93,8 +106,7 @@ def chain(ledger: str, job_id: int, previous: bytes, seq: int, recorded_at: int,
     return sha256(preimage).digest()
 
 
-@dataclass(frozen=True, slots=True)
-class Break:
+class Break(NamedTuple):
     """The first place where a job's journal is not what was written."""
 
     job_id: int
@@ -145,7 +157,7 @@ def fold(entries: Iterable[Entry | Break]) -> dict[str, dict[Identity, Row]]:
                     tables[table].pop(identity, None)
                 else:
                     tables[table][identity] = row
-        except (ValueError, KeyError, msgspec.DecodeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             msg = f"The journal of job {entry.job_id} is damaged: entry {entry.seq} cannot be read."
             raise LedgerDamaged(msg) from error
     return tables

@@ -8,7 +8,6 @@ closing it would drop SQLite's locks. `backup` is the way to copy it.
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
@@ -109,6 +108,8 @@ class SqliteLedger:
                 db.pragma("synchronous", "full")
                 migrate.migrate(db, self.path, now=clock.now())
                 if db.execute(self._sql["get_identity"]).fetchone() is None:
+                    import uuid
+
                     db.execute(self._sql["put_identity"], (str(uuid.uuid4()), clock.now()))
             finally:
                 db.close()

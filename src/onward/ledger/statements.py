@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
-from importlib.resources import files
 
+_FOLDER = os.path.join(os.path.dirname(__file__), "sql")
 _NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
 
 
@@ -17,14 +18,15 @@ def load(file: str) -> dict[str, str]:
 
 def read(file: str) -> str:
     """Return the text of `ledger/sql/<file>`."""
-    return (files("onward.ledger") / "sql" / file).read_text(encoding="utf-8")
+    with open(os.path.join(_FOLDER, file), encoding="utf-8") as text:
+        return text.read()
 
 
 def migrations() -> list[tuple[int, str, str]]:
     """Return number, name and SQL of every migration, in order."""
     found = []
-    for path in (files("onward.ledger") / "sql" / "migrations").iterdir():
-        match = re.fullmatch(r"(\d+)_(\w+)\.sql", path.name)
+    for name in os.listdir(os.path.join(_FOLDER, "migrations")):
+        match = re.fullmatch(r"(\d+)_(\w+)\.sql", name)
         if match:
-            found.append((int(match[1]), match[2], path.read_text(encoding="utf-8")))
+            found.append((int(match[1]), match[2], read(os.path.join("migrations", name))))
     return sorted(found)

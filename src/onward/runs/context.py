@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -48,15 +46,16 @@ class RunContext:
         auto_git_sha: bool = False,
         capture_config: bool = True,
     ) -> None:
-        self.name = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "run"
+        safe = "".join(c if c.isalnum() or c in "._-" else "-" for c in name)
+        self.name = safe.strip("-.") or "run"
         self.base_dir = Path(base_dir) if base_dir is not None else settings.paths.labeled_data_dir
         self.git_sha = git_sha or (_ask_git() if auto_git_sha else None)
-        self._started_at = clock.local_now()
-        self.run_id = self._started_at.strftime("%Y%m%d_%H%M%S")
+        started = clock.local_stamp()
+        self.run_id = started
         count = 1
         while self.output_dir.exists():
             count += 1
-            self.run_id = f"{self._started_at:%Y%m%d_%H%M%S}_{count}"
+            self.run_id = f"{started}_{count}"
         self.config_snapshot: dict[str, object] = self._snapshot() if capture_config else {}
 
     @property
@@ -91,6 +90,8 @@ class RunContext:
         if isinstance(output, Mapping):
             return self._write(name or "artifact.json", output)
         self.create()
+        import shutil
+
         target = self.output_dir / (name or Path(output).name)
         shutil.copyfile(output, target)
         return target

@@ -1,20 +1,20 @@
-"""The environment of a run: which commit, who, on what. Works without git; nothing secret is read."""
+"""The environment of a run: which commit, who, on what. Works without git; nothing secret is read.
+
+The commit is read from the repository's own files, because starting git twice costs more than a run that has nothing
+to do.
+"""
 
 from __future__ import annotations
 
 import os
-import platform
-import socket
-import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 from onward import clock
 from onward.version import __version__
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunMetadata:
+class RunMetadata(NamedTuple):
     """What is recorded of the environment of a run. Unknown facts are None.
 
     Contract: S0-026, S1-020.
@@ -34,74 +34,94 @@ class RunMetadata:
         """Look at the environment.
 
         Args:
-            folder: Where to ask git; the current folder by default.
+            folder: Where to look for a repository; the current folder by default.
         """
-        commit, branch = _commit_and_branch(folder)
+        commit, branch, researcher = _git_facts(os.path.abspath(folder or os.getcwd()))
+        system = os.uname()
         return cls(
             git_commit=commit,
             git_branch=branch,
-            researcher=_researcher(folder),
-            timestamp=clock.local_now().isoformat(timespec="microseconds"),
-            python_version=platform.python_version(),
-            platform=f"{platform.system()}-{platform.release()}-{platform.machine()}",
+            researcher=researcher,
+            timestamp=clock.local_text(),
+            python_version=".".join(str(part) for part in sys.version_info[:3]),
+            platform=f"{system.sysname}-{system.release}-{system.machine}",
             onward_version=__version__,
-            host=socket.gethostname(),
+            host=system.nodename,
         )
 
     def as_dict(self) -> dict[str, str | None]:
         """Return the facts under their names."""
-        return asdict(self)
+        return self._asdict()
 
 
 def git_sha(folder: str | None = None) -> str | None:
     """Return the seven hex digits of the commit that is checked out, or None without git."""
-    commit, _ = _commit_and_branch(folder)
-    return commit
+    return _git_facts(os.path.abspath(folder or os.getcwd()))[0]
 
 
-def _commit_and_branch(folder: str | None) -> tuple[str | None, str | None]:
-    text = _git(folder, "rev-parse", "--short=7", "HEAD", "--abbrev-ref", "HEAD")
-    if text is None:
-        return None, None
-    lines = text.splitlines()
-    if len(lines) < 2:
-        return None, None
-    return lines[0], None if lines[1] == "HEAD" else lines[1]
+def _git_facts(folder: str) -> tuple[str | None, str | None, str | None]:
+    """Return commit, branch and who commits here."""
+    home = os.path.expanduser("~")
+    configs = [os.path.join(home, ".config", "git", "config"), os.path.join(home, ".gitconfig")]
+    git = _find_git(folder)
+    if git is None:
+        return None, None, _researcher(configs)
+    # A linked work tree has a HEAD of its own; refs and configuration are those of the main repository.
+    main = os.path.normpath(os.path.join(git, _read(os.path.join(git, "commondir")) or "."))
+    researcher = _researcher([*configs, os.path.join(main, "config")])
+    head = _read(os.path.join(git, "HEAD"))
+    if head is None:
+        return None, None, researcher
+    if not head.startswith("ref: "):
+        return head[:7], None, researcher
+    ref = head[5:]
+    commit = _read(os.path.join(main, ref)) or _packed(main, ref)
+    branch = ref.removeprefix("refs/heads/")
+    return (commit[:7] if commit else None), branch, researcher
 
 
-def _researcher(folder: str | None) -> str | None:
-    text = _git(folder, "config", "--get-regexp", r"^user\.(name|email)$")
-    facts = dict(line.split(" ", 1) for line in (text or "").splitlines() if " " in line)
-    name, email = facts.get("user.name"), facts.get("user.email")
+def _find_git(folder: str) -> str | None:
+    while True:
+        git = os.path.join(folder, ".git")
+        if os.path.isdir(git):
+            return git
+        text = _read(git)
+        if text is not None and text.startswith("gitdir: "):
+            return os.path.normpath(os.path.join(folder, text[8:]))
+        parent = os.path.dirname(folder)
+        if parent == folder:
+            return None
+        folder = parent
+
+
+def _packed(git: str, ref: str) -> str | None:
+    for line in (_read(os.path.join(git, "packed-refs")) or "").splitlines():
+        commit, _, name = line.partition(" ")
+        if name == ref:
+            return commit
+    return None
+
+
+def _researcher(configs: list[str]) -> str | None:
+    facts: dict[str, str] = {}
+    for path in configs:
+        section = ""
+        for line in (_read(path) or "").splitlines():
+            text = line.strip()
+            if text.startswith("["):
+                section = text.strip("[]").lower()
+            elif section == "user" and "=" in text:
+                word, _, value = text.partition("=")
+                facts[word.strip().lower()] = value.strip().strip('"')
+    name, email = facts.get("name"), facts.get("email")
     if name and email:
         return f"{name} <{email}>"
     return name or email or os.environ.get("USER") or None
 
 
-def _git(folder: str | None, *arguments: str) -> str | None:
+def _read(path: str) -> str | None:
     try:
-        done = subprocess.run(  # noqa: S603 - fixed words, no shell
-            ["git", *arguments],  # noqa: S607 - whichever git the person uses
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-    except (OSError, subprocess.SubprocessError):
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read().strip()
+    except OSError:
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
-
-
-def command_line() -> str:
-    """Return the command as it was typed, without the values of settings, which may be secret."""
-    words = []
-    hides = False
-    for word in sys.argv[1:]:
-        if hides and "=" in word:
-            words.append(word.partition("=")[0] + "=...")
-        else:
-            words.append(word)
-        hides = word in ("--set", "-s")
-    return " ".join(["onward", *words])

@@ -6,9 +6,7 @@ type ends the command before anything starts.
 
 from __future__ import annotations
 
-import difflib
 import os
-import tomllib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -49,6 +47,8 @@ def read_file(path: str, *, pipeline: str) -> dict[str, object]:
     Raises:
         SettingInvalid: The file cannot be read or is not TOML.
     """
+    import tomllib
+
     try:
         with open(path, "rb") as file:
             data = tomllib.load(file)
@@ -107,6 +107,8 @@ def _put(
 ) -> None:
     if declared is not None:
         if name not in declared:
+            import difflib
+
             close = difflib.get_close_matches(name, declared, n=1)
             hint = f" Did you mean '{close[0]}'?" if close else f" Known: {', '.join(sorted(declared)) or 'none'}."
             msg = f"The setting '{name}' ({setting.origin}) is unknown.{hint}"
@@ -133,6 +135,8 @@ def _fitted(name: str, setting: Setting, default: object) -> object:
 
 
 def _value(text: str) -> object:
+    import tomllib
+
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

@@ -151,7 +151,7 @@ CREATE TABLE journal (
 CREATE TABLE signature (
     container_id  INTEGER PRIMARY KEY,
     inputs        BLOB    NOT NULL,          -- files/walk.py: name and packed stat of every file
-    outputs       BLOB    NOT NULL,          -- name and packed size and mtime of every output, by output name
+    outputs       BLOB    NOT NULL,          -- likewise: name and packed size and mtime of every output
     unsettled     TEXT    NOT NULL,          -- JSON: keys that must be looked up all the same
     recipes       TEXT    NOT NULL           -- JSON: ids of the recipes used in it
 ) STRICT;
