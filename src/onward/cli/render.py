@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -49,22 +49,17 @@ def document(value: object) -> None:
     click.echo(json.dumps(value, indent=1, ensure_ascii=True))
 
 
-def stream(head: Mapping[str, object], items: Iterable[Line]) -> None:
+def stream(outcome: Outcome) -> None:
     """Print one JSON document whose items are written as they come."""
-    text = json.dumps(head, indent=1, ensure_ascii=True)
-    click.echo(text[: text.rindex("}")].rstrip() + ',\n "items": [', nl=False)
-    comma = "\n  "
-    for line in items:
-        click.echo(comma + json.dumps(line._asdict(), ensure_ascii=True), nl=False)
-        comma = ",\n  "
-    click.echo("\n ]\n}" if comma.startswith(",") else "]\n}")
+    for text in outcome.texts():
+        sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def plan(outcome: Outcome, *, as_json: bool) -> None:
     """Print what a run would do."""
     if as_json:
-        head = dict(outcome.head)
-        stream(head, outcome.items)
+        stream(outcome)
         return
     counts = outcome.head["counts"]
     assert isinstance(counts, dict)
@@ -82,7 +77,7 @@ def plan(outcome: Outcome, *, as_json: bool) -> None:
 def run(outcome: Outcome, *, as_json: bool) -> None:
     """Print what a run did."""
     if as_json:
-        stream(outcome.head, outcome.items)
+        stream(outcome)
         return
     head = outcome.head
     counts = head["counts"]

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from onward import clock
 from onward.engine.code_memo import code_part
 from onward.engine.commit import Finished
+from onward.engine.executor import DEFAULT, find_executor
 from onward.engine.history import find_job
 from onward.engine.pipeline import Entry, Pipeline
 from onward.engine.plan import Wish
@@ -23,9 +24,11 @@ from onward.engine.recover import Recovery
 from onward.engine.run import Ended, Line, Request, Tally, make_plan, run
 from onward.engine.verify import Verification, verify
 from onward.errors import JobBusy, NotFound, OutputTaken, SettingInvalid, UsageError
+from onward.files.durable import write_atomic
 from onward.files.lock import FileLock, LockHeld
 from onward.ledger.base import Ledger, Reader, empty_ledger, open_ledger
 from onward.model.attempt import ATTEMPTS_MAX
+from onward.model.config import is_secret
 from onward.model.fingerprint import Recipe
 from onward.model.item import printable
 from onward.model.reason import Action, Reason
@@ -63,7 +66,7 @@ class Options:
     config_file: str | None = None
     run_name: str = ""
     workers: int | None = None
-    executor: str = "local"
+    executor: str = DEFAULT
     full: bool = False
     force: Sequence[str] = ()
     rehash: bool = False
@@ -113,6 +116,16 @@ class Outcome(NamedTuple):
         """Return the whole answer, as `--json` gives it."""
         return {**self.head, "items": [line._asdict() for line in self.items]}
 
+    def texts(self) -> Iterator[str]:
+        """Return the same as JSON text, piece by piece, so that a million items need no memory."""
+        head = json.dumps(self.head, indent=1, ensure_ascii=True)
+        yield head[: head.rindex("}")].rstrip() + ',\n "items": ['
+        comma = "\n  "
+        for line in self.items:
+            yield comma + json.dumps(line._asdict(), ensure_ascii=True)
+            comma = ",\n  "
+        yield "\n ]\n}\n" if comma.startswith(",") else "]\n}\n"
+
 
 @dataclass(slots=True)
 class Batch:
@@ -138,6 +151,8 @@ class Batch:
         if options.deadline_s is not None and not options.deadline_s > 0:
             msg = f"--deadline must be a number of seconds above 0, not {options.deadline_s:g}."
             raise SettingInvalid(msg)
+        if options.executor != DEFAULT:
+            find_executor(options.executor)
         pipeline.source.check(place)
         if os.path.exists(out) and not os.path.isdir(out):
             msg = f"The output '{printable(out)}' is a file; name a folder."
@@ -300,7 +315,7 @@ class Batch:
     def _create_job(self, ledger: Ledger) -> Job:
         place, out = self._stored()
         options = json.dumps({
-            "settings": dict(self.options.settings),
+            "settings": {name: value for name, value in self.options.settings.items() if not is_secret(name)},
             "config_file": self.options.config_file and self.workspace.relative(self.options.config_file),
             "validate": self.options.validate,
         })
@@ -352,7 +367,7 @@ class Batch:
         return Run(
             0, 0, context.run_id, self.options.run_name, RunStatus.RUNNING.value, clock.now(), None, os.getpid(),
             metadata.host, json.dumps(metadata.as_dict()),
-            json.dumps({name: setting.value for name, setting in self.settings.items()}, default=str), None, None,
+            json.dumps(sources.redacted(self.settings)), None, None,
         )
 
     def _head(self, ended: Ended, job: Job, report: str) -> dict[str, object]:
@@ -376,9 +391,9 @@ class Batch:
         self, ledger: Ledger, context: RunContext, metadata: RunMetadata, ended: Ended, job: Job, report: str
     ) -> None:
         context.config_snapshot = dict(metadata.as_dict())
-        context.save_config({name: setting.value for name, setting in self.settings.items()})
-        lines = run_lines(ledger, ended.run.id, ended.tally)
-        context.save_artifact(Outcome(self._head(ended, job, report), lines).document(), "report.json")
+        context.save_config(sources.redacted(self.settings))
+        outcome = Outcome(self._head(ended, job, report), run_lines(ledger, ended.run.id, ended.tally))
+        write_atomic(context.output_dir / "report.json", (text.encode() for text in outcome.texts()))
 
 
 @contextmanager

@@ -68,7 +68,8 @@ def _plain_key(step: object, file: str | None) -> str | None:
     """
     if not isinstance(step, FunctionType) or step.__closure__ or hasattr(step, "__wrapped__"):
         return None
-    if step.__globals__.get(step.__name__) is not step:
+    is_global = step.__globals__.get(step.__name__) is step
+    if not is_global:
         return None
     return f"{file}|{step.__code__.co_filename}|{step.__module__}|{step.__qualname__}"
 

@@ -23,6 +23,7 @@ from onward.files.staging import token
 from onward.ledger.base import Ledger, Transaction
 from onward.model.attempt import after_failure
 from onward.model.backoff import delay_s
+from onward.model.config import is_secret
 from onward.model.fingerprint import Recipe, canonical
 from onward.model.item import quarantine_path
 from onward.model.record import (
@@ -73,7 +74,7 @@ class RecipeBook:
         found = self._by_reads.get(names)
         if found is not None:
             return found
-        config = {name: self._today.config.get(name) for name in names}
+        config = {name: self._today.config.get(name) for name in names if not is_secret(name)}
         recipe = Recipe(steps=self._today.steps, depends=self._today.depends, config=config)
         digests = (to_blob(recipe.code_digest), to_blob(recipe.config_digest))
         row_id = self._ids.get(digests)
@@ -235,7 +236,7 @@ class Committer:
         hit(FaultPoint.COMMITTED)
         if unconfirmed:
             hit(FaultPoint.CONFIRMED)
-        self._discard_unused(evidence, deliveries)
+        self._discard_unused(ended, interrupted, blocked, evidence, deliveries)
 
         stuck = {b.delivery.publish.item_id: b for b in publish(self._sink, [delivery for _, delivery in deliveries])}
         for finished, delivery in deliveries:
@@ -417,11 +418,23 @@ class Committer:
         return state is ItemState.QUARANTINED
 
     def _discard_unused(
-        self, evidence: Mapping[int, tuple[str, str]], deliveries: Sequence[tuple[Finished, Delivery]]
+        self,
+        ended: Sequence[_Ended],
+        interrupted: Sequence[tuple[Task, Planned]],
+        blocked: Sequence[tuple[Finished, Blocked]],
+        evidence: Mapping[int, tuple[str, str]],
+        deliveries: Sequence[tuple[Finished, Delivery]],
     ) -> None:
+        """Remove what was staged and will not be published; a worker may have died with its result already staged."""
         # The tries of another fingerprint do not count, which is known only when the failure is written.
         used = {delivery.publish.staged for _, delivery in deliveries}
-        self._sink.drop([name for name, _ in evidence.values() if name not in used])
+        names = [name for name, _ in evidence.values()]
+        names += [
+            token(self._run_id, e.report.item_id, e.report.serial) for e in ended if e.report.failure is not None
+        ]
+        names += [task.staged for task, _ in interrupted]
+        names += [stuck.delivery.publish.staged for _, stuck in blocked]
+        self._sink.drop([name for name in dict.fromkeys(names) if name not in used])
 
     def _evidence(
         self, planned: Planned, failure: Failure | None = None, report: Report | None = None

@@ -102,16 +102,24 @@ class Assignment(NamedTuple):
     close_in_child: Callable[[], None]
 
 
+DEFAULT = "local"
+
+
 def executor(name: str, assignment: Assignment) -> Executor:
-    """Start the executor of this name: the module `onward.workers.<name>` makes it.
+    """Start the executor of this name."""
+    made: Executor = find_executor(name)(assignment)
+    return made
+
+
+def find_executor(name: str) -> Callable[[Assignment], Executor]:
+    """Return what starts the executor of this name: `start` in the module `onward.workers.<name>`.
 
     Raises:
         UsageError: There is no such executor.
     """
     try:
-        module = importlib.import_module(f"onward.workers.{name}")
-    except ModuleNotFoundError as error:
-        msg = f"There is no executor '{name}'; use 'local'."
+        start: Callable[[Assignment], Executor] = importlib.import_module(f"onward.workers.{name}").start
+    except (ModuleNotFoundError, AttributeError) as error:
+        msg = f"There is no executor '{name}'; use '{DEFAULT}'."
         raise UsageError(msg) from error
-    made: Executor = module.start(assignment)
-    return made
+    return start

@@ -99,12 +99,19 @@ def _load_syncfs() -> Callable[[int], int] | None:
     return lambda fd: 0 if function(fd) == 0 else ctypes.get_errno()
 
 
-def write_atomic(path: str | Path, data: bytes, *, scratch: str | None = None) -> None:
+def move_into_place(new: str, path: str) -> None:
+    """Rename a finished file to its final name, durably: after a crash the old whole file stands there, or this one."""
+    fsync_file(new)
+    os.replace(new, path)
+    fsync_folder(os.path.dirname(path))
+
+
+def write_atomic(path: str | Path, data: bytes | Iterable[bytes], *, scratch: str | None = None) -> None:
     """Replace the file at `path` by `data`: whoever opens it sees the old whole file or the new whole file.
 
     Args:
         path: The final name.
-        data: The new contents.
+        data: The new contents, whole or in pieces.
         scratch: Folder on the same file system for the unfinished file; its own folder by default.
 
     Durable when this returns. After a crash an unfinished file may remain in `scratch`, named `.onward-*.part`.
@@ -115,9 +122,10 @@ def write_atomic(path: str | Path, data: bytes, *, scratch: str | None = None) -
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(fd, view) :]
+            for piece in [data] if isinstance(data, bytes) else data:
+                view = memoryview(piece)
+                while view:
+                    view = view[os.write(fd, view) :]
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -126,7 +134,7 @@ def write_atomic(path: str | Path, data: bytes, *, scratch: str | None = None) -
         # Our own unfinished file; what made it fail is the error to report, not this.
         try:
             os.unlink(part)
-        except FileNotFoundError:
+        except OSError:
             pass
         raise
     fsync_folder(folder)

@@ -27,9 +27,12 @@ class Pending:
         self.rows["publish"][(item_id,)] = None
 
     def next_id(self, table: str, highest: int) -> int:
-        """Return an id above every id in the store and every id given out before."""
-        self._allocated[table] = max(self._allocated.get(table, 0), highest) + 1
-        return self._allocated[table]
+        """Return an id above every id in the store and every id given out before, and that no gathered row has."""
+        number = max(self._allocated.get(table, 0), highest) + 1
+        while (number,) in self.rows[table]:
+            number += 1
+        self._allocated[table] = number
+        return number
 
     def has_allocated(self, table: str) -> bool:
         """Say whether ids of this table were given out, so that the store need not be asked again."""

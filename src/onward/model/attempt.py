@@ -1,7 +1,6 @@
 """How the end of an attempt moves its item: the rule for retry, quarantine, and for what a crash costs.
 
-Only failures count. An interruption says nothing about the item; the death of the whole run says nothing either,
-unless the item was there three times in a row.
+Only failures count. An interruption says nothing about the item, and the death of the whole run says nothing either.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from typing import NamedTuple
 from onward.model.states import ItemState
 
 ATTEMPTS_MAX = 3
-LOST_MAX = 3
 
 
 class Verdict(NamedTuple):
@@ -33,8 +31,3 @@ def after_failure(*, tries_before: int, transient: bool, attempts_max: int = ATT
     if transient and tries < attempts_max:
         return Verdict(ItemState.FAILED, tries)
     return Verdict(ItemState.QUARANTINED, tries)
-
-
-def is_suspect(lost: int) -> bool:
-    """Say whether an item was in flight at the death of so many runs in a row that it is next tried alone."""
-    return lost >= LOST_MAX

@@ -22,6 +22,14 @@ def flatten(settings: Mapping[str, object], prefix: str = "") -> dict[str, objec
     return flat
 
 
+_SECRET_WORDS = ("password", "passwd", "secret", "token", "credential", "api_key", "apikey", "private_key")
+
+
+def is_secret(name: str) -> bool:
+    """Say whether a setting's name tells that its value is secret. A secret is never stored and never counts."""
+    return any(word in name.lower() for word in _SECRET_WORDS)
+
+
 class ConfigView(Mapping[str, object]):
     """Read-only settings that record each name read, also of settings that do not exist.
 

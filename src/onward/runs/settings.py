@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from onward.errors import SettingInvalid
-from onward.model.config import flatten
+from onward.model.config import flatten, is_secret
 
 FILE = "onward.toml"
 _OWN = frozenset({"ONWARD_STATE", "ONWARD_FAULT"})
@@ -51,7 +51,7 @@ def read_file(path: str, *, pipeline: str) -> dict[str, object]:
 
     try:
         with open(path, "rb") as file:
-            data = tomllib.load(file)
+            data = {name: _plain(value) for name, value in tomllib.load(file).items()}
     except OSError as error:
         msg = f"The settings file '{path}' cannot be read: {error.strerror}."
         raise SettingInvalid(msg) from error
@@ -102,6 +102,11 @@ def gather(
     return found
 
 
+def redacted(settings: Mapping[str, Setting]) -> dict[str, object]:
+    """Return name → value as they may be stored and shown: secrets are left out of sight."""
+    return {name: "***" if is_secret(name) else setting.value for name, setting in settings.items()}
+
+
 def _put(
     found: dict[str, Setting], declared: Mapping[str, object] | None, name: str, setting: Setting
 ) -> None:
@@ -138,6 +143,15 @@ def _value(text: str) -> object:
     import tomllib
 
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        return _plain(tomllib.loads(f"value = {text}")["value"])
     except tomllib.TOMLDecodeError:
         return text
+
+
+def _plain(value: object) -> object:
+    """Return a value in words that JSON has: TOML's dates and times become text."""
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return value.isoformat() if hasattr(value, "isoformat") else value

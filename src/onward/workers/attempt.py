@@ -61,9 +61,9 @@ class Bench:
             reading.finish()
             try:
                 staged = self._sink.stage(task.staged, value)
+                hit(FaultPoint.WORKER_STAGED)
             except OSError as error:
                 raise _StagingFailed(error) from error
-            hit(FaultPoint.WORKER_STAGED)
         except Exception as error:  # noqa: BLE001 - the attempt boundary: any failure of user code is an outcome
             failure = self._failure(error, validation)
         return Report(

@@ -17,6 +17,7 @@ import socket
 import struct
 import sys
 import time
+import traceback
 from base64 import b64decode, b64encode
 from collections import deque
 from collections.abc import Sequence
@@ -191,9 +192,17 @@ class _Worker:
             try:
                 for other in (*others, self.socket):
                     other.close()
+                # What a step prints is a note for people; stdout is the parent's, for its one document.
+                os.dup2(2, 1)
                 _work(assignment, theirs, self._state, parent)
                 code = 0
+            except SystemExit as leaving:
+                code = leaving.code if isinstance(leaving.code, int) else 1
+            except BaseException:  # noqa: BLE001 - the end of the process; the parent sees its exit code
+                traceback.print_exc()
             finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
                 os._exit(code)  # never the parent's exit handlers, nor its connection to the ledger
         theirs.close()
         # The parent sets it too: whichever comes first, the group exists before anything is killed by it.

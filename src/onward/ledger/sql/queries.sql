@@ -123,7 +123,7 @@ WHERE i.job_id = ? AND i.state <> 'succeeded' ORDER BY i.key;
 
 -- name: known_by_output
 SELECT i.*, v.* FROM version AS v JOIN item AS i ON v.item_id = i.id
-WHERE i.job_id = ? AND v.output = ? AND v.number = i.version;
+WHERE i.job_id = ? AND v.output = ? AND v.number = i.version ORDER BY i.key;
 
 -- name: item_by_id
 SELECT * FROM item WHERE id = ?;
@@ -143,7 +143,7 @@ ORDER BY i.key, a.serial;
 
 -- name: attempts_in_flight
 SELECT a.* FROM attempt AS a JOIN item AS i ON i.id = a.item_id WHERE a.outcome IS NULL AND i.job_id = ?
-ORDER BY a.item_id;
+ORDER BY a.item_id, a.serial;
 
 -- name: versions_of_item
 SELECT * FROM version WHERE item_id = ? ORDER BY number;
@@ -156,7 +156,7 @@ SELECT p.* FROM publish AS p JOIN item AS i ON i.id = p.item_id WHERE i.job_id =
 
 -- name: recent_attempts
 SELECT a.*, i.key FROM attempt AS a JOIN item AS i ON i.id = a.item_id
-WHERE a.run_id = ? AND a.outcome IS NOT NULL ORDER BY a.finished_at DESC LIMIT ?;
+WHERE a.run_id = ? AND a.outcome IS NOT NULL ORDER BY a.finished_at DESC, i.key, a.serial LIMIT ?;
 
 -- name: signature_of_container
 SELECT container_id, inputs, outputs, unsettled, recipes FROM signature WHERE container_id = ?;
