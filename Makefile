@@ -36,7 +36,7 @@ laws: $(VENV)/.dev
 	$(BIN)/python -m pytest -q tests -k "law or laws"
 
 bench: $(VENV)/.dev
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench $(BENCH)
 
 # make accuracy FILINGS=folder/of/filings ORACLES=folder/of/oracles
 accuracy: $(VENV)/.run
@@ -50,8 +50,10 @@ $(BIN)/python:
 
 $(VENV)/.run: $(BIN)/python pyproject.toml constraints.txt
 	$(PIP) install -c constraints.txt -e '.[filings]'
+	@$(BIN)/python -m compileall -q src
 	@touch $@
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 	$(PIP) install -c constraints.txt -e '.[filings,dev]'
+	@$(BIN)/python -m compileall -q src
 	@touch $@ $(VENV)/.run

@@ -20,6 +20,11 @@ def now() -> Micros:
     return time.time_ns() // 1000
 
 
+def now_ns() -> int:
+    """Return the present instant in nanoseconds since 1970, UTC, to compare with times of files."""
+    return time.time_ns()
+
+
 def monotonic() -> float:
     """Return seconds on a clock that never goes back; only differences mean something."""
     return time.monotonic()

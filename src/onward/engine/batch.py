@@ -26,6 +26,7 @@ from onward.engine.verify import Verification, verify
 from onward.errors import JobBusy, NotFound, OutputTaken, SettingInvalid, UsageError
 from onward.files.durable import write_atomic
 from onward.files.lock import FileLock, LockHeld
+from onward.files.staging import PRIVATE
 from onward.ledger.base import Ledger, Reader, empty_ledger, open_ledger
 from onward.model.attempt import ATTEMPTS_MAX
 from onward.model.config import is_secret
@@ -228,6 +229,8 @@ class Batch:
                     base_dir=os.path.join(self.out, ".runs"),
                     capture_config=False,
                 )
+                # What a crash leaves there is removed by the next recovery.
+                context.scratch = os.path.join(self.out, PRIVATE, "staging")
                 metadata = RunMetadata.collect()
                 context.git_sha = metadata.git_commit
                 new_run = self._new_run(ledger, context, metadata)

@@ -11,11 +11,11 @@ import io
 import os
 import re
 import stat
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import translate
 from typing import IO
 
+from onward import clock
 from onward.engine.pipeline import Entry, ScanProblem
 from onward.errors import InputUnreadable, ItemChanged, ItemVanished, PipelineInvalid, UsageError
 from onward.files import walk
@@ -82,7 +82,7 @@ class FileSource:
             relative = waiting.pop()
             folder = os.path.join(root, relative) if relative else root
             matches = self._any_name if self._everywhere else self._names_in(relative)
-            looked_at_ns = time.time_ns()
+            looked_at_ns = clock.now_ns()
             try:
                 seen = walk.look(folder, matches, root=root)
             except FileNotFoundError:
@@ -323,7 +323,7 @@ class FileReading:
             msg = f"'{printable(self.key)}' cannot be read: {error.strerror}."
             raise InputUnreadable(msg) from error
         with open(fd, "rb", buffering=0) as file:
-            opened_at_ns = time.time_ns()
+            opened_at_ns = clock.now_ns()
             st = os.fstat(fd)
             if not stat.S_ISREG(st.st_mode):
                 msg = f"'{printable(self.key)}' is not a regular file."

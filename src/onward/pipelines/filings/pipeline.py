@@ -41,6 +41,6 @@ pipeline = Pipeline(
     steps=[sanitize, parse, extract, clean, segment],
     checks=[validation],
     sink=json_files(),
-    settings={"segment_words": 300, "document_text": False},
+    settings={"segment_words": 300, "document_text": False, "unpacked_mb_max": 256},
     depends=["lxml"],
 )

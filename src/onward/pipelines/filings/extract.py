@@ -1,0 +1,269 @@
+"""The third stage: which blocks belong to which item, what each item amounts to, and how sure that is.
+
+The detectors say what they see, the vote chooses where items begin, `boundaries` say where they end, `answers` what
+they amount to, `confidence` how sure that is: a claim is sure only when independent witnesses agree, the neighbours are
+in order, and nothing speaks against it. Here they are put together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from onward.pipelines.filings.answers import answer_of
+from onward.pipelines.filings.boundaries import (
+    end_before,
+    find_signatures,
+    names_officers,
+    next_part,
+    unnumbered_section,
+)
+from onward.pipelines.filings.confidence import Evidence, weigh, weigh_missing
+from onward.pipelines.filings.detectors.contents import Contents, find_contents
+from onward.pipelines.filings.detectors.crossref import Reference, read_index
+from onward.pipelines.filings.detectors.furniture import Furniture, find_furniture
+from onward.pipelines.filings.detectors.headings import Heading, find_headings, part_of
+from onward.pipelines.filings.detectors.titles import fill_gaps
+from onward.pipelines.filings.detectors.vote import Start, choose
+from onward.pipelines.filings.document import Block, ExtractedFiling, ItemSpan, ItemStatus, ParsedFiling
+from onward.pipelines.filings.forms import Form, FormItem, form_of
+
+__all__ = ["extract"]
+
+_LISTED_FEWEST = 6
+_FOUND_SHARE = 0.4
+_EDGE = 2
+_PART_CHARS = 4_000
+_NOTHING = re.compile(r"\W*(?:none|not applicable|n/a|omitted)\W*", re.IGNORECASE)
+
+
+def extract(parsed: ParsedFiling, config: Mapping[str, Any] | None = None) -> ExtractedFiling:
+    """Return the items of a parsed filing: spans of blocks, status, method and confidence."""
+    blocks = parsed.blocks
+    furniture = find_furniture(blocks)
+    readings = [_read(blocks, form, furniture) for form in form_of(parsed.cover.form)]
+    form, headings, contents, starts = max(readings, key=lambda reading: sum(start.weight for start in reading[3]))
+    date = parsed.cover.filed or parsed.cover.period_end or ""
+    if _is_cross_referenced(starts, contents):
+        spans = _referenced(form, read_index(blocks, contents, furniture.numbers), date)
+        notes: tuple[str, ...] = ("the items are found by a cross-reference index",)
+    else:
+        starts = fill_gaps(blocks, starts, contents, form, furniture.blocks, date)
+        spans = _spans(blocks, form, contents, starts, furniture, date)
+        notes = ()
+    kept = {at for span in spans if span.first is not None for at in (span.first, span.first + 1)}
+    return ExtractedFiling(
+        parsed=parsed,
+        items=tuple(spans),
+        furniture=_all_furniture(blocks, headings, spans, furniture) - kept,
+        notes=notes,
+    )
+
+
+def _all_furniture(
+    blocks: Sequence[Block], headings: Sequence[Heading], spans: Sequence[ItemSpan], furniture: Furniture
+) -> frozenset[int]:
+    """Add the headings that only repeat, at the edge of a page, which item the page belongs to."""
+    found = set(furniture.blocks)
+    owner = {span.item: span for span in spans if span.first is not None}
+    pages: dict[int, list[int]] = {}
+    for at, block in enumerate(blocks):
+        pages.setdefault(block.page, []).append(at)
+    for heading in headings:
+        at = heading.at
+        span = owner.get(heading.choices[0].item)
+        inside = pages[blocks[at].page]
+        if (
+            span is not None
+            and span.first is not None
+            and span.last is not None
+            and span.first < at < span.last
+            and blocks[at].page > blocks[span.first].page
+            and at in (*inside[:_EDGE], *inside[-_EDGE:])
+            and not heading.run_in_chars
+            and heading.title_blocks == 1
+        ):
+            found.add(at)
+    return frozenset(found)
+
+
+def _is_cross_referenced(starts: Sequence[Start], contents: Contents) -> bool:
+    """Whether the filing lists the items and has headings for hardly any of them."""
+    listed = {entry.heading.choices[0].id for entry in contents.entries}
+    found = {entry.id for start in starts for entry in start.items}
+    return len(listed) >= _LISTED_FEWEST and len(listed & found) < _FOUND_SHARE * len(listed)
+
+
+def _referenced(form: Form, references: Sequence[Reference], date: str) -> list[ItemSpan]:
+    found = {reference.item.id: reference for reference in references}
+    spans = []
+    for entry in form.items:
+        reference = found.get(entry.id)
+        if reference is None:
+            status = ItemStatus.OMITTED if date and entry.is_expected(date) else ItemStatus.ABSENT
+            spans.append(ItemSpan(item=entry.item, part=entry.part, status=status, title=entry.title, confidence=0.6))
+            continue
+        doubts = ["found by page, not by heading"]
+        if reference.is_partial:
+            doubts.append("the index names further pages")
+        spans.append(
+            ItemSpan(
+                item=entry.item,
+                part=entry.part,
+                status=reference.status,
+                title=reference.title,
+                first=reference.first,
+                last=reference.last,
+                method="crossref",
+                confidence=0.5 if reference.is_partial else 0.6 if reference.first != reference.row else 0.85,
+                doubts=tuple(doubts),
+            )
+        )
+    return spans
+
+
+def _read(
+    blocks: Sequence[Block], form: Form, furniture: Furniture
+) -> tuple[Form, list[Heading], Contents, list[Start]]:
+    headings = find_headings(blocks, form, furniture.blocks)
+    contents = find_contents(blocks, headings, form, furniture.blocks)
+    return form, headings, contents, choose(blocks, headings, contents, form, furniture.blocks)
+
+
+def _spans(
+    blocks: Sequence[Block], form: Form, contents: Contents, starts: Sequence[Start], furniture: Furniture, date: str
+) -> list[ItemSpan]:
+    found: dict[tuple[str | None, str], ItemSpan] = {}
+    evidence = Evidence.of(form, contents, starts, furniture, date)
+    for place, start in enumerate(starts):
+        first = start.heading.at
+        has_next = place + 1 < len(starts)
+        signatures = None if has_next else find_signatures(blocks, first + 1, furniture.blocks)
+        last = starts[place + 1].heading.at if has_next else signatures or len(blocks)
+        if has_next:
+            last = _within_part(blocks, start, starts[place + 1], last, furniture.blocks)
+        last = _without_unnumbered(blocks, start, last)
+        last = end_before(blocks, first, last, furniture.blocks)
+        if not has_next:
+            last = _if_nothing(blocks, start, last)
+        title = " ".join(start.heading.title.split()) or start.items[0].title
+        body = _body(blocks, start, last, furniture.blocks)
+        status = answer_of(title, body, _footnotes(blocks, last))
+        chars = len(body)
+        confidence, doubts = weigh(evidence, place, status, chars, is_ended=has_next or signatures is not None)
+        if _holds_listed_section(blocks, contents, first, last):
+            confidence = min(confidence, 0.85)
+            doubts = (*doubts, "the contents list the executive officers apart, and their section stands inside it")
+        for entry in start.items:
+            found[entry.id] = ItemSpan(
+                item=entry.item,
+                part=entry.part,
+                status=status,
+                title=title,
+                first=first,
+                last=last,
+                method="+".join(evidence.witnesses(place)),
+                confidence=confidence,
+                doubts=doubts,
+            )
+    _add_whole_parts(found, blocks, form, starts, contents, furniture.blocks)
+    if form.is_menu:
+        return sorted(found.values(), key=lambda span: span.first or 0)
+    return [found.get(entry.id) or _missing(entry, evidence, date) for entry in form.items]
+
+
+def _add_whole_parts(
+    found: dict[tuple[str | None, str], ItemSpan],
+    blocks: Sequence[Block],
+    form: Form,
+    starts: Sequence[Start],
+    contents: Contents,
+    furniture: frozenset[int],
+) -> None:
+    """Add the items of a part that is answered as a whole: "Part III ... is incorporated by reference"."""
+    for part in {entry.part for entry in form.items if entry.part}:
+        entries = [entry for entry in form.items if entry.part == part]
+        if any(entry.id in found for entry in entries):
+            continue
+        for at, block in enumerate(blocks):
+            if at in furniture or contents.holds(at) or part_of(block.text) != part:
+                continue
+            last = min((start.heading.at for start in starts if start.heading.at > at), default=at + 1)
+            last = end_before(blocks, at, last, furniture)
+            body = "\n".join(blocks[inside].text for inside in range(at + 1, last))
+            if len(body) < _PART_CHARS and answer_of("", body) is ItemStatus.INCORPORATED:
+                for entry in entries:
+                    found[entry.id] = ItemSpan(
+                        item=entry.item,
+                        part=part,
+                        status=ItemStatus.INCORPORATED,
+                        title=entry.title,
+                        first=at,
+                        last=last,
+                        method="part",
+                        confidence=0.92 if f"part {part.lower()}" in body.lower() else 0.8,
+                    )
+                break
+
+
+def _within_part(blocks: Sequence[Block], start: Start, following: Start, last: int, furniture: frozenset[int]) -> int:
+    """Cut at the heading of the next item's part: what follows it introduces that part."""
+    part = start.items[-1].part
+    if part is None or part == following.items[0].part:
+        return last
+    at = next_part(blocks, start.heading.at, last, part, furniture)
+    return last if at is None else at
+
+
+def _without_unnumbered(blocks: Sequence[Block], start: Start, last: int) -> int:
+    item = start.items[-1]
+    if item.part != "I":
+        return last
+    at = unnumbered_section(blocks, start.heading.at, last, ends_item=item.item == "4")
+    return last if at is None else at
+
+
+def _if_nothing(blocks: Sequence[Block], start: Start, last: int) -> int:
+    """End a last item that says no more than "None" there: statements may stand before the signatures."""
+    behind = start.heading.at + start.heading.title_blocks
+    if behind < last and not start.heading.run_in_chars and _NOTHING.fullmatch(blocks[behind].text):
+        return behind + 1
+    return last
+
+
+def _holds_listed_section(blocks: Sequence[Block], contents: Contents, first: int, last: int) -> bool:
+    """Whether the contents list a section of their own that stands inside `[first, last)`."""
+    names = {
+        name
+        for begin, end in contents.spans
+        for block in blocks[begin:end]
+        if names_officers(block.text.split("\t")[0])
+        for name in block.links
+    }
+    return bool(names) and any(not names.isdisjoint(block.anchors) for block in blocks[first + 1 : last])
+
+
+def _body(blocks: Sequence[Block], start: Start, last: int, furniture: frozenset[int]) -> str:
+    """Return the item's text without its heading, furniture left out."""
+    heading = start.heading
+    behind = heading.at + heading.title_blocks
+    lines = []
+    if heading.run_in_chars:
+        lines.append(blocks[behind - 1].text[-heading.run_in_chars :])
+    lines.extend(blocks[at].text for at in range(behind, last) if at not in furniture)
+    return "\n".join(lines)
+
+
+def _footnotes(blocks: Sequence[Block], last: int) -> str:
+    """Return the notes marked by an asterisk that stand soon behind an item."""
+    near = blocks[last : last + 60]
+    return "\n".join(block.text for block in near if block.text.startswith(("*", "(*")) and len(block.text) < 800)
+
+
+def _missing(entry: FormItem, evidence: Evidence, date: str) -> ItemSpan:
+    status = ItemStatus.OMITTED if date and entry.is_expected(date) else ItemStatus.ABSENT
+    confidence, doubts = weigh_missing(evidence, entry)
+    return ItemSpan(
+        item=entry.item, part=entry.part, status=status, title=entry.title, confidence=confidence, doubts=doubts
+    )

@@ -1,0 +1,37 @@
+"""The public names are an interface; changing them is a decision, not an accident."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import onward
+
+NAMES = [
+    "Check",
+    "Pipeline",
+    "RunContext",
+    "RunMetadata",
+    "Status",
+    "Validation",
+    "__version__",
+    "compute_file_hash",
+    "files",
+    "json_files",
+    "settings",
+    "text_files",
+]
+
+
+def test_exactly_these_names_are_public():
+    assert onward.__all__ == NAMES
+
+
+def test_every_public_name_can_be_imported_whatever_was_imported_before():
+    for first in NAMES:
+        script = f"from onward import {first}; from onward import {', '.join(NAMES)}; assert callable(files), files"
+        subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    assert not hasattr(onward, "no_such_name")
