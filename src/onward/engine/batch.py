@@ -166,6 +166,8 @@ class Batch:
             config_file=options.config_file,
             root=workspace.root,
         )
+        if pipeline.check_settings is not None:
+            pipeline.check_settings({name: setting.value for name, setting in gathered.items()})
         return cls(pipeline, os.path.realpath(place), os.path.realpath(out), options, workspace, gathered)
 
     # -- plan
@@ -396,7 +398,8 @@ class Batch:
         context.config_snapshot = dict(metadata.as_dict())
         context.save_config(sources.redacted(self.settings))
         outcome = Outcome(self._head(ended, job, report), run_lines(ledger, ended.run.id, ended.tally))
-        write_atomic(context.output_dir / "report.json", (text.encode() for text in outcome.texts()))
+        texts = (text.encode() for text in outcome.texts())
+        write_atomic(context.output_dir / "report.json", texts, scratch=context.scratch)
 
 
 @contextmanager

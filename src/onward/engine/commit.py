@@ -195,10 +195,13 @@ class Committer:
         acknowledged = [finished for finished, _ in unconfirmed]
         for one in acknowledged:
             self._settle(one)
-        acknowledged += [self._block(finished, stuck) for finished, stuck in blocked]
+        for finished, stuck_one in blocked:
+            if stuck_one.is_evidence:  # the item has its end; only the file that would tell of it cannot be written
+                self._settle(finished)
+                acknowledged.append(finished)
         ready, self._ready = self._ready, []
 
-        evidence = self._stage_evidence(ended, refused)
+        evidence = self._stage_evidence(ended, refused, blocked)
         hit(FaultPoint.BEFORE_SYNC)
         self._sink.sync(
             [token(self._run_id, e.report.item_id, e.report.serial) for e in ended if e.report.failure is None]
@@ -213,7 +216,10 @@ class Committer:
             for _, delivery in unconfirmed:
                 tx.drop_publish(delivery.publish.item_id)
             for finished, stuck_one in blocked:
-                self._write_blocked(finished, stuck_one.delivery, tx)
+                if stuck_one.is_evidence:
+                    tx.drop_publish(stuck_one.delivery.publish.item_id)
+                else:
+                    deliveries.append(self._write_blocked(finished, stuck_one, tx, evidence))
             for container in ready:
                 row = container.row(self._source, self._sink)
                 if row != container.before:
@@ -317,7 +323,7 @@ class Committer:
         finished = Finished(done, state, failure.slug, wait_s, report.elapsed_s)
         if state is ItemState.FAILED:
             return finished
-        row = _evidence_row(after, planned.key, evidence[id(planned)])
+        row = _evidence_row(after, planned, evidence[id(planned)])
         tx.put(row)
         return finished, Delivery(row, planned.key, None, item.version)
 
@@ -334,7 +340,7 @@ class Committer:
         )
         outcome, reason = Outcome.FAILED.value, planned.decision.reason
         tx.put(Attempt(item.id, serial, self._run_id, 1, now, now, outcome, None, None, _error(failure), reason))
-        row = _evidence_row(after, planned.key, evidence[id(before)])
+        row = _evidence_row(after, planned, evidence[id(before)])
         tx.put(row)
         tx.put(after)
         self._forget(planned.container, tx)
@@ -349,13 +355,21 @@ class Committer:
         tx.put(Attempt(task.item_id, task.serial, self._run_id, number, now, now, outcome, None, None, None, reason))
         tx.put(item._replace(serial=task.serial))
 
-    def _write_blocked(self, finished: Finished, delivery: Delivery, tx: Transaction) -> None:
+    def _write_blocked(
+        self, finished: Finished, stuck: Blocked, tx: Transaction, evidence: Mapping[int, tuple[str, str]]
+    ) -> tuple[Finished, Delivery]:
         """Take back a version whose place is taken: the item waits for a person, its old version stays."""
-        item, _ = _known(finished.planned)
-        tx.drop_publish(item.id)
-        tx.put(item._replace(
-            state=ItemState.QUARANTINED.value, version=delivery.version_before, tries=1, note=OutputCollides.slug
-        ))
+        planned, before = finished.planned, stuck.delivery.version_before
+        item, _ = _known(planned)
+        after = item._replace(
+            state=ItemState.QUARANTINED.value, version=before, tries=1, note=OutputCollides.slug
+        )
+        row = _evidence_row(after, planned, evidence[id(planned)])
+        tx.put(row)  # in the place of the one that could not be delivered
+        tx.put(after)
+        done = planned._replace(known=Known(after, None if before is None else tx.version(item.id, before)))
+        again = finished._replace(planned=done, state=ItemState.QUARANTINED, reason=OutputCollides.slug)
+        return again, Delivery(row, planned.key, None, before)
 
     # -- small parts
 
@@ -392,7 +406,9 @@ class Committer:
             content, recipe_id, None if failure is None else _error(failure), ended.planned.decision.reason,
         )
 
-    def _stage_evidence(self, ended: Sequence[_Ended], refused: Sequence[Planned]) -> dict[int, tuple[str, str]]:
+    def _stage_evidence(
+        self, ended: Sequence[_Ended], refused: Sequence[Planned], blocked: Sequence[tuple[Finished, Blocked]]
+    ) -> dict[int, tuple[str, str]]:
         """Write the evidence of every item that may be quarantined now; return token and digest by planned item."""
         staged = {}
         for one in ended:
@@ -402,10 +418,12 @@ class Committer:
             name = token(self._run_id, one.report.item_id, one.report.serial)
             document = self._evidence(one.planned, failure, one.report)
             staged[id(one.planned)] = (name, self._sink.stage_evidence(name, document).digest)
-        for at, planned in enumerate(refused):
-            name = token(self._run_id, 0, self._refusals + at)
-            staged[id(planned)] = (name, self._sink.stage_evidence(name, self._evidence(planned)).digest)
-        self._refusals += len(refused)
+        others = [(planned, _refusal(planned)) for planned in refused]
+        others += [(finished.planned, _blockade(stuck)) for finished, stuck in blocked if not stuck.is_evidence]
+        for planned, failure in others:
+            name = token(self._run_id, 0, self._refusals)
+            self._refusals += 1
+            staged[id(planned)] = (name, self._sink.stage_evidence(name, self._evidence(planned, failure)).digest)
         return staged
 
     def _may_quarantine(self, planned: Planned, failure: Failure) -> bool:
@@ -437,9 +455,8 @@ class Committer:
         self._sink.drop([name for name in dict.fromkeys(names) if name not in used])
 
     def _evidence(
-        self, planned: Planned, failure: Failure | None = None, report: Report | None = None
+        self, planned: Planned, failure: Failure, report: Report | None = None
     ) -> dict[str, object]:
-        failure = failure or _refusal(planned)
         failed_checks = [detail or name for name, status, detail in failure.checks if status == "FAIL"]
         return {
             "schema": "onward.quarantine/1",
@@ -472,11 +489,6 @@ class Committer:
         if container.outstanding == 0 and container.is_listed:
             self.remember(container)
 
-    def _block(self, finished: Finished, stuck: Blocked) -> Finished:
-        done = finished._replace(state=ItemState.QUARANTINED, reason=OutputCollides.slug)
-        self._settle(done)
-        return done
-
 
 def _known(planned: Planned) -> Known:
     assert planned.known is not None, "a claim gave it a row"
@@ -500,9 +512,16 @@ def _error(failure: Failure) -> str:
 
 def _refusal(planned: Planned) -> Failure:
     assert planned.problem is not None
-    error = OutputCollides if planned.entry is not None and planned.entry.problem is None else InputUnreadable
+    entry = planned.entry
+    collides = entry is not None and (entry.problem is None or entry.collides)
+    error = OutputCollides if collides else InputUnreadable
     return Failure(error.__name__, error.slug, f"'{planned.key}': {planned.problem}.", False, "")
 
 
-def _evidence_row(item: Item, key: str, staged: tuple[str, str]) -> Publish:
-    return Publish(item.id, "quarantine", None, staged[0], quarantine_path(key), to_blob(staged[1]))
+def _blockade(stuck: Blocked) -> Failure:
+    return Failure(OutputCollides.__name__, OutputCollides.slug, f"{stuck.why}.", False, "")
+
+
+def _evidence_row(item: Item, planned: Planned, staged: tuple[str, str]) -> Publish:
+    place = quarantine_path(planned.key, owns_output=planned.owns_output)
+    return Publish(item.id, "quarantine", None, staged[0], place, to_blob(staged[1]))

@@ -78,6 +78,7 @@ class FileSource:
         root = os.path.realpath(os.fsencode(place))
         excluded = {os.path.realpath(os.fsencode(folder)) for folder in leave_out} - {root}
         waiting = [b""]
+        spelled: dict[str, bytes] = {}
         while waiting:
             relative = waiting.pop()
             folder = os.path.join(root, relative) if relative else root
@@ -91,7 +92,10 @@ class FileSource:
                 yield ScanProblem(key_from_bytes(relative), error.strerror or str(error))
                 continue
             if seen.records or seen.problems:
-                yield FolderListing(relative, seen, looked_at_ns)
+                listing = FolderListing(relative, seen, looked_at_ns)
+                if not relative.isascii() or b"\\" in relative:
+                    listing.is_twin = spelled.setdefault(listing.key, relative) != relative
+                yield listing
             for name in reversed(seen.folders):
                 if name.startswith(b"."):
                     continue
@@ -197,13 +201,23 @@ class FolderListing:
     """One look at one folder."""
 
     def __init__(self, relative: bytes, seen: walk.Look, looked_at_ns: int) -> None:
-        self.key = key_from_bytes(relative)
+        self._key = key_from_bytes(relative)
+        self.is_twin = False
         self.packed = seen.packed
         self.count = len(seen.records) + len(seen.problems)
         self.looked_at_ns = looked_at_ns
-        self.has_problems = bool(seen.problems)
         self._prefix = relative + b"/" if relative else b""
         self._seen = seen
+
+    @property
+    def key(self) -> str:
+        """The folder; of two folders that are one key (NFC and NFD twins) the second gets a key of its own."""
+        return self._key + "~" + self._prefix[-9:-1].hex() if self.is_twin else self._key
+
+    @property
+    def has_problems(self) -> bool:
+        """Say whether any entry has a problem."""
+        return self.is_twin or bool(self._seen.problems)
 
     def entries(self) -> Iterator[Entry]:
         """Return the entries, by name."""
@@ -216,6 +230,9 @@ class FolderListing:
         for name, problem in self._seen.problems:
             found.append(Entry(key_prefix + key_from_bytes(name), prefix + name, walk.UNKNOWN, problem))
         found.sort()
+        if self.is_twin:
+            problem = f"stands in a folder with the same name as '{self._key}' up to Unicode normalisation"
+            found = [entry._replace(problem=entry.problem or problem, collides=True) for entry in found]
         yield from _without_twins(found)
 
 
@@ -225,7 +242,8 @@ def _without_twins(entries: list[Entry]) -> Iterator[Entry]:
     for entry in entries:
         if previous is not None and entry.key == previous:
             spelled = entry.key + "~" + entry.locator.rpartition(b"/")[2].hex()[-8:]
-            yield entry._replace(key=spelled, problem=f"has the same name as '{entry.key}' up to Unicode normalisation")
+            problem = f"has the same name as '{entry.key}' up to Unicode normalisation"
+            yield entry._replace(key=spelled, problem=problem, collides=True)
         else:
             yield entry
         previous = entry.key

@@ -85,12 +85,14 @@ class Entry(NamedTuple):
         locator: What the source needs to open it.
         signature: Packed; equal signatures mean that the bytes were not touched.
         problem: Why it cannot be an input, or None.
+        collides: The problem is that another entry has the same name.
     """
 
     key: str
     locator: bytes
     signature: bytes
     problem: str | None = None
+    collides: bool = False
 
 
 class Listing(Protocol):
@@ -239,6 +241,7 @@ class Pipeline:
             True/None for good and False or a sentence for bad. A FAIL quarantines the item.
         settings: Every setting that the steps know, with its default. When given, other names are refused and types
             are checked; when None, any setting may be passed.
+        check_settings: Raises `SettingInvalid` when a value is out of bounds; called before anything starts.
         depends: Names of installed libraries whose version is part of the fingerprint.
         version: Replaces the code part of the fingerprint: outputs are redone only when this text changes.
         transient: Errors of the steps after which another attempt may end differently.
@@ -257,6 +260,7 @@ class Pipeline:
         sink: Sink,
         checks: Sequence[CheckFunction] = (),
         settings: Mapping[str, object] | None = None,
+        check_settings: Callable[[Mapping[str, object]], None] | None = None,
         depends: Sequence[str] = (),
         version: str | None = None,
         transient: Sequence[type[BaseException]] = (),
@@ -278,6 +282,7 @@ class Pipeline:
         self.sink = sink
         self.checks = tuple(checks)
         self.settings = None if settings is None else flatten(settings)
+        self.check_settings = check_settings
         self.depends = tuple(depends)
         self.version = version
         self.transient = tuple(transient)

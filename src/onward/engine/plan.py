@@ -6,17 +6,17 @@ something about it moved; bytes are read only where a signature moved. The rule 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from onward.engine.pipeline import Entry, ScanProblem, Sink, Source
 from onward.engine.scan import NOTHING_CACHED, Cached, ContainerState, Moved, Unmoved, scan
-from onward.errors import OutputCollides
+from onward.errors import InputUnreadable, OutputCollides
 from onward.ledger.base import Reader
 from onward.model.decide import Decision, Facts, decide
 from onward.model.fingerprint import Recipe
-from onward.model.item import collision_form
+from onward.model.item import collision_form, is_evidence
 from onward.model.reason import Action, Reason, is_change
 from onward.model.record import Item, Known, Version, to_digest
 from onward.model.states import ItemState
@@ -37,6 +37,7 @@ class Planned(NamedTuple):
     known: Known | None
     container: ContainerState
     problem: str | None
+    owns_output: bool = True
 
 
 @dataclass(slots=True)
@@ -149,12 +150,13 @@ class Plan:
         to_look_up = [entry for entry in entries if not self._is_as_before(entry, cached, missing, state)]
         present = {entry.key for entry in entries}
         known = self._known(state, cached if moved.cached is not None else None, to_look_up, present)
-        owners = self._owners(state, known) if any(entry.key not in known for entry in to_look_up) else {}
+        owners = self._owners(state, known, present) if self._may_collide(to_look_up, known, cached) else {}
         digests = self._hashes(to_look_up, known, cached)
-        for entry in to_look_up:
-            planned = self._decide(entry, known.get(entry.key), state, cached, moved, owners, digests)
-            if planned is not None:
-                yield planned
+        # All are decided before the first is handed out, so that whoever shows progress knows how many there are.
+        decided = [
+            self._decide(entry, known.get(entry.key), state, cached, moved, owners, digests) for entry in to_look_up
+        ]
+        yield from (planned for planned in decided if planned is not None)
         yield from self._gone(state, (k for key, k in known.items() if key not in present))
         state.is_listed = True
         if state.outstanding == 0:
@@ -222,6 +224,8 @@ class Plan:
         owner = owners.setdefault(collision_form(output), entry.key)
         if owner != entry.key and problem is None:
             problem = f"output '{output}' already belongs to '{owner}'"
+        elif is_evidence(output) and problem is None:
+            problem = f"output '{output}' is a place for the evidence of another item"
         decision = decide(self._facts(entry, known, moved, digests, output, problem))
         match decision.action:
             case Action.SKIP:
@@ -238,7 +242,7 @@ class Plan:
             case _:
                 self._count(decision)
                 state.outstanding += 1
-        return Planned(entry.key, decision, entry, known, state, problem)
+        return Planned(entry.key, decision, entry, known, state, problem, owner == entry.key)
 
     def _facts(
         self,
@@ -256,6 +260,8 @@ class Plan:
         today = digests.get(entry.key) if entry.key in digests else None
         if entry.key in digests and today is None:
             today = "unreadable"
+        if entry.problem is not None and item.state != ItemState.QUARANTINED:
+            today = "unreadable"
         if before is None and moved.cached is not None and moved.cached.signatures.get(entry.key) != entry.signature:
             today = "touched"  # never read, and not what it was: worth another look
         recipe_id = _recipe_before(known)
@@ -267,7 +273,7 @@ class Plan:
             content_today=today,
             recipe_difference=self.today.difference(recipe_id),
             is_waiting=item.retry_at is not None and item.retry_at > self.now,
-            is_cleared=item.note == OutputCollides.slug and problem is None,
+            is_cleared=problem is None and _is_cleared(item, digests.get(entry.key)),
             output_problem=None if known.version is None else self._output_problem(known.version, moved, output),
             is_forced=self.wish.full or entry.key in self.wish.force,
         )
@@ -282,10 +288,24 @@ class Plan:
             return None  # looked at before: the same bytes under another mtime
         return None if self.sink.has_published(output, to_digest(version.digest)) else Reason.OUTPUT_ALTERED
 
-    def _owners(self, state: ContainerState, known: Mapping[str, Known]) -> dict[str, str]:
-        """Return who owns each output path already, in the form in which two paths are one."""
-        owners = {collision_form(self.sink.output_of(key)): key for key in state.signatures}
-        owners.update((collision_form(k.version.output), key) for key, k in known.items() if k.version is not None)
+    def _may_collide(self, entries: Sequence[Entry], known: Mapping[str, Known], cached: Cached) -> bool:
+        """Say whether any of these entries is not simply the one that made what stands at its output."""
+        return any(
+            entry.key not in cached.signatures
+            or entry.key in cached.unsettled
+            or entry.key not in known
+            or known[entry.key].version is None
+            for entry in entries
+        )
+
+    def _owners(self, state: ContainerState, known: Mapping[str, Known], present: Set[str]) -> dict[str, str]:
+        """Return who owns each output path already, in the form in which two paths are one.
+
+        Of the items that are there, the one whose result was recorded last; an item that left owns nothing any more.
+        """
+        made = [(k.version.recorded_at, key, k.version.output) for key, k in known.items() if k.version is not None]
+        owners = {collision_form(output): key for _, key, output in sorted(made) if key in present}
+        owners.update((collision_form(self.sink.output_of(key)), key) for key in state.signatures)
         return owners
 
     def _trusted(self, entry: Entry, moved: Moved) -> bytes:
@@ -306,6 +326,13 @@ class Plan:
             if one.item.state != ItemState.GONE:
                 self.counts.deleted += 1
                 yield Planned(one.item.key, Decision(Action.SKIP, Reason.GONE), None, one, state, None)
+
+
+def _is_cleared(item: Item, content_today: str | None) -> bool:
+    """Say whether what kept an item from being tried is gone: its output is free, or its bytes can be read again."""
+    return item.note == OutputCollides.slug or (
+        item.note == InputUnreadable.slug and item.content is None and content_today is not None
+    )
 
 
 def _content_before(known: Known) -> str | None:

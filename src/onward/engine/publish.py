@@ -34,6 +34,11 @@ class Blocked(NamedTuple):
     delivery: Delivery
     why: str
 
+    @property
+    def is_evidence(self) -> bool:
+        """Say whether it is the evidence of a quarantined item and not a result."""
+        return self.delivery.publish.kind == "quarantine"
+
 
 def publish(sink: Sink, deliveries: Sequence[Delivery]) -> list[Blocked]:
     """Put every result in its place, durably; return those whose place is taken by something else.
@@ -49,7 +54,8 @@ def publish(sink: Sink, deliveries: Sequence[Delivery]) -> list[Blocked]:
                 sink.keep_old(row.output, delivery.replaces)
                 hit(FaultPoint.LINKED)
                 sink.publish(row.staged, row.output)
-                sink.retract(quarantine_path(delivery.key))
+                for owns_output in (True, False):
+                    sink.retract(quarantine_path(delivery.key, owns_output=owns_output))
             else:
                 sink.publish(row.staged, row.output)
         except OSError as error:

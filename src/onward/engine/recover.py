@@ -56,7 +56,9 @@ def recover(ledger: Ledger, job: Job, sink: Sink) -> Recovery:
             missing.append(row)
     ids = {row.item_id for row in publishes} | {attempt.item_id for attempt in attempts}
     items = {item_id: ledger.item(item_id) for item_id in sorted(ids)}
-    _deliver(ledger, sink, found, items)
+    stuck = _deliver(ledger, sink, found, items)
+    missing += [row for row in found if row.item_id in stuck]
+    found = [row for row in found if row.item_id not in stuck]
     hit(FaultPoint.RECOVER_PUBLISHED)
     if publishes or attempts or open_runs:
         now = clock.now()
@@ -85,7 +87,8 @@ def recover(ledger: Ledger, job: Job, sink: Sink) -> Recovery:
     )
 
 
-def _deliver(ledger: Ledger, sink: Sink, rows: list[Publish], items: dict[int, Item]) -> None:
+def _deliver(ledger: Ledger, sink: Sink, rows: list[Publish], items: dict[int, Item]) -> set[int]:
+    """Deliver what stands in staging; return the items whose place is taken by something else."""
     deliveries = []
     for row in rows:
         if not sink.has_staged(row.staged, to_digest(row.digest)):
@@ -95,4 +98,4 @@ def _deliver(ledger: Ledger, sink: Sink, rows: list[Publish], items: dict[int, I
         old = earlier[-1] if earlier else None
         replaces = None if old is None else (to_digest(old.digest), old.size_bytes, old.mtime_ns)
         deliveries.append(Delivery(row, items[row.item_id].key, replaces, old.number if old else None))
-    publish(sink, deliveries)
+    return {blocked.delivery.publish.item_id for blocked in publish(sink, deliveries)}

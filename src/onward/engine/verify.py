@@ -79,6 +79,8 @@ def verify(
         result.checked += 1
         on_progress(result.checked)
         recorded = to_digest(version.digest)
+        if found != recorded and _is_superseded(ledger, job, known):
+            continue
         if known.item.id in pending:
             result.findings.append(_finding("undelivered", known, recorded, found))
         elif found is None:
@@ -95,6 +97,14 @@ def verify(
     if repair and broken:
         result.repaired = _mark(ledger, job, broken, {f.key: f.problem for f in result.findings})
     return result
+
+
+def _is_superseded(ledger: Reader, job: Job, known: Known) -> bool:
+    """Say whether another item has put its result there since: this one has left its source."""
+    version = known.version
+    assert version is not None
+    others = ledger.known_by_output(job.id, version.output)
+    return any(other.version is not None and other.version.recorded_at > version.recorded_at for other in others)
 
 
 def _finding(problem: str, known: Known, recorded: str, found: str | None) -> Finding:

@@ -5,9 +5,11 @@ One hard link before the rename; no bytes are copied. What is here is never chan
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 
-from onward.files.hashing import hash_file
+from onward.files.hashing import hash_bytes, hash_file
 
 
 class History:
@@ -33,7 +35,11 @@ class History:
             st = os.lstat(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        if recorded is not None and (st.st_size, st.st_mtime_ns) == recorded[1:]:
+        if stat.S_ISLNK(st.st_mode):
+            digest = hash_bytes(os.fsencode(os.readlink(path)))  # a link is kept as a link, and never followed
+        elif not stat.S_ISREG(st.st_mode):
+            raise FileExistsError(errno.EEXIST, "something that is not a regular file stands there", path)
+        elif recorded is not None and (st.st_size, st.st_mtime_ns) == recorded[1:]:
             digest = recorded[0]
         else:
             digest = hash_file(path)

@@ -45,6 +45,7 @@ class FileLock:
         """
         self.path = path
         self._is_shared = is_shared
+        self._pid = os.getpid()
         # A shared lock needs no right to write, so that a state folder may be read from a read-only place.
         access = os.O_RDONLY if is_shared else os.O_RDWR
         self._fd = os.open(path, access | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -71,12 +72,12 @@ class FileLock:
 
     def release(self) -> None:
         """Give the lock back. The file stays: replacing it would allow two holders."""
-        if self._fd >= 0:
+        if self._fd >= 0 and self._pid == os.getpid():  # a forked child has no right to give it back
             if not self._is_shared:
                 os.ftruncate(self._fd, 0)
             # Closing alone would leave the lock with the copies that forked children have.
             fcntl.flock(self._fd, fcntl.LOCK_UN)
-            self.forget()
+        self.forget()
 
     def forget(self) -> None:
         """Close this process's copy after a fork, so that the lock dies with the parent and not with the child."""

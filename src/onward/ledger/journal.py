@@ -41,7 +41,7 @@ def decode(payload: bytes) -> Iterator[Change]:
         ValueError: The payload is not one of ours.
     """
     for table, values in json.loads(payload):
-        if table.startswith(_DROPPED):
+        if table.startswith(_DROPPED) and table[1:] in TABLES:
             yield table[1:], tuple(values), None
         else:
             if table not in TABLES or len(values) != len(TABLES[table]._fields):
@@ -114,6 +114,37 @@ class Break(NamedTuple):
     what: str
 
 
+class Chain:
+    """One job's journal, followed entry by entry."""
+
+    def __init__(self, ledger: str, job_id: int, anchor: Head | None = None) -> None:
+        """Begin before the first entry; see `follow` for the arguments."""
+        self.head = Head(0, b"")
+        self._ledger = ledger
+        self._job_id = job_id
+        self._anchor = anchor
+
+    def add(self, entry: Entry) -> Break | None:
+        """Go on to the next entry, or say why it cannot be the next."""
+        seq = self.head.seq + 1
+        if entry.seq != seq:
+            what = f"entry {seq} is missing; the next one found is {entry.seq}"
+            return Break(self._job_id, seq, what)
+        if chain(self._ledger, self._job_id, self.head.hash, seq, entry.recorded_at, entry.payload) != entry.hash:
+            return Break(self._job_id, seq, f"entry {seq} does not match its hash")
+        if self._anchor is not None and self._anchor.seq == seq and self._anchor.hash != entry.hash:
+            return Break(self._job_id, seq, f"entry {seq} is not the one that was anchored")
+        self.head = Head(seq, entry.hash)
+        return None
+
+    def end(self) -> Break | None:
+        """Say what is missing when no more entries come."""
+        seq = self.head.seq
+        if self._anchor is not None and self._anchor.seq > seq:
+            return Break(self._job_id, seq + 1, f"entries {seq + 1} to {self._anchor.seq} are missing at the end")
+        return None
+
+
 def follow(ledger: str, job_id: int, entries: Iterable[Entry], anchor: Head | None = None) -> Iterator[Entry | Break]:
     """Return the entries of one job as long as the chain holds, then the break, if there is one.
 
@@ -123,21 +154,29 @@ def follow(ledger: str, job_id: int, entries: Iterable[Entry], anchor: Head | No
         entries: In the order of `seq`.
         anchor: A head that was kept elsewhere; the chain must pass through it.
     """
-    previous, seq = b"", 0
+    followed = Chain(ledger, job_id, anchor)
     for entry in entries:
-        if entry.seq != seq + 1:
-            yield Break(job_id, seq + 1, f"entry {seq + 1} is missing; the next one found is {entry.seq}")
-            return
-        if chain(ledger, job_id, previous, entry.seq, entry.recorded_at, entry.payload) != entry.hash:
-            yield Break(job_id, entry.seq, f"entry {entry.seq} does not match its hash")
-            return
-        previous, seq = entry.hash, entry.seq
-        if anchor is not None and anchor.seq == seq and anchor.hash != previous:
-            yield Break(job_id, seq, f"entry {seq} is not the one that was anchored")
+        found = followed.add(entry)
+        if found is not None:
+            yield found
             return
         yield entry
-    if anchor is not None and anchor.seq > seq:
-        yield Break(job_id, seq + 1, f"entries {seq + 1} to {anchor.seq} are missing at the end")
+    found = followed.end()
+    if found is not None:
+        yield found
+
+
+def changes_of(entry: Entry) -> list[Change]:
+    """Return the changes of an entry.
+
+    Raises:
+        LedgerDamaged: It cannot be read.
+    """
+    try:
+        return list(decode(entry.payload))
+    except (ValueError, KeyError, TypeError) as error:
+        msg = f"The journal of job {entry.job_id} is damaged: entry {entry.seq} cannot be read."
+        raise LedgerDamaged(msg) from error
 
 
 def fold(entries: Iterable[Entry | Break]) -> dict[str, dict[Identity, Row]]:
@@ -151,13 +190,9 @@ def fold(entries: Iterable[Entry | Break]) -> dict[str, dict[Identity, Row]]:
         if isinstance(entry, Break):
             msg = f"The journal of job {entry.job_id} is damaged: {entry.what}."
             raise LedgerDamaged(msg)
-        try:
-            for table, identity, row in decode(entry.payload):
-                if row is None:
-                    tables[table].pop(identity, None)
-                else:
-                    tables[table][identity] = row
-        except (ValueError, KeyError, TypeError) as error:
-            msg = f"The journal of job {entry.job_id} is damaged: entry {entry.seq} cannot be read."
-            raise LedgerDamaged(msg) from error
+        for table, identity, row in changes_of(entry):
+            if row is None:
+                tables[table].pop(identity, None)
+            else:
+                tables[table][identity] = row
     return tables

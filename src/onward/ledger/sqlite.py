@@ -2,28 +2,29 @@
 
 One process writes at a time and one thread in it; others wait, then write. Connections never cross a fork: a worker
 calls nothing here. The file must never be opened by other means in a process that uses it (to hash or copy it, say):
-closing it would drop SQLite's locks. `backup` is the way to copy it.
+closing it would drop SQLite's locks. `backup` is the way to copy it. How the file itself is made, opened and read back
+is `sqlite_file.py`.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 import apsw
-import apsw.sqlite_extra
 
-from onward import clock
 from onward.errors import LeaseLost, LedgerDamaged, LedgerError, OutputTaken
-from onward.files.lock import FileLock, LockHeld
-from onward.ledger import journal, migrate, statements
+from onward.files.durable import move_into_place
+from onward.ledger import audit, journal, statements
 from onward.ledger.base import Entry, Head, SignatureRow
 from onward.ledger.head_file import HeadFile
 from onward.ledger.journal import Identity
 from onward.ledger.pending import Pending
+from onward.ledger.sqlite_file import damaged, open_file, translated
 from onward.model.record import (
+    TABLES,
     Attempt,
     Container,
     Item,
@@ -36,9 +37,6 @@ from onward.model.record import (
     Version,
 )
 
-_VFS = "cksmvfs"
-_BUSY_MS = 30_000
-_CHECKSUM_BYTES = 8
 _ITEM_WIDTH = len(Item._fields)
 _ROW_TABLES = ("job", "run", "recipe", "container", "item", "attempt", "version", "publish")
 
@@ -62,98 +60,61 @@ class SqliteLedger:
             writes: False only asks questions: nothing is made or migrated, and a missing file is an error.
 
         Raises:
+            NotFound: There is none, and none may be made.
             LedgerTooNew: A newer onward wrote it; it was not touched.
-            LedgerDamaged: It is not a ledger, or a page does not match its checksum.
+            LedgerDamaged: It is not a ledger, or not as it was written.
             LedgerError: It cannot be opened.
         """
         self.path = path
         self.lost: dict[int, int] = {}
         self._sql = statements.load("queries.sql")
         self._head_file = HeadFile(path + ".head")
-        with _translated(path):
-            _register_vfs()
-            if writes:
-                self._create()
-            flags = apsw.SQLITE_OPEN_READWRITE if writes else apsw.SQLITE_OPEN_READONLY
-            self._db = apsw.Connection(path, flags=flags, vfs=_VFS)
-            self._configure(writes)
-            if not writes:
-                migrate.refuse_newer(self._db, path)
-            self.uuid = self._identity()
-        self._check_heads(writes)
+        self._db, self._lock = open_file(path, writes=writes, has_past=bool(self._head_file.read()))
+        try:
+            with translated(path):
+                self.uuid = str(self._db.execute(self._sql["get_identity"]).get)
+            self._check_heads()
+            if writes and self._head_file.ledger_uuid() is None:
+                self._head_file.name_ledger(self.uuid)
+        except BaseException:
+            self.close()
+            raise
 
-    def _create(self) -> None:
-        """Make or migrate the file under a lock, as two processes may come at once."""
-        is_new = not os.path.exists(self.path) or os.path.getsize(self.path) == 0
-        if is_new and self._head_file.exists():
+    def _check_heads(self) -> None:
+        """See whether something that was acknowledged is missing at the end, as after a lost WAL file."""
+        noted_uuid = self._head_file.ledger_uuid()
+        if noted_uuid is not None and noted_uuid != self.uuid:
             msg = (
-                f"The ledger '{self.path}' is missing or empty, and '{self._head_file.path}' says that work was "
-                "recorded in it. Restore it from a backup; to start anew, remove that file as well."
+                f"'{self._head_file.path}' belongs to another ledger than '{self.path}'. Put the right one back; "
+                "if it was replaced on purpose, move that file away."
             )
             raise LedgerDamaged(msg)
-        if not is_new and migrate.is_current(self.path, _VFS):
-            return
-        try:
-            lock = FileLock(self.path + ".lock", wait_s=_BUSY_MS / 1000)
-        except LockHeld as held:
-            msg = f"The ledger '{self.path}' is being migrated by another process: {held}."
-            raise LedgerError(msg) from held
-        with lock:
-            db = apsw.Connection(self.path, vfs=_VFS)
-            try:
-                if migrate.schema_number(db) == 0:
-                    db.reserve_bytes("main", _CHECKSUM_BYTES)
-                    db.pragma("journal_mode", "wal")
-                db.set_busy_timeout(_BUSY_MS)
-                db.pragma("synchronous", "full")
-                migrate.migrate(db, self.path, now=clock.now())
-                if db.execute(self._sql["get_identity"]).fetchone() is None:
-                    import uuid
-
-                    db.execute(self._sql["put_identity"], (str(uuid.uuid4()), clock.now()))
-            finally:
-                db.close()
-
-    def _configure(self, writes: bool) -> None:
-        db = self._db
-        db.set_busy_timeout(_BUSY_MS)
-        db.pragma("foreign_keys", 1)
-        db.pragma("cache_size", -16_000)
-        if not writes:
-            return
-        db.pragma("synchronous", "full")
-        # Read back: a build or a file that silently runs with less would break the promise without a sign.
-        mode, synchronous = db.pragma("journal_mode"), db.pragma("synchronous")
-        if mode != "wal" or synchronous != 2:
-            msg = f"The ledger '{self.path}' runs with journal_mode={mode}, synchronous={synchronous}, not wal and 2."
-            raise LedgerError(msg)
-
-    def _identity(self) -> str:
-        found = self._db.execute(self._sql["get_identity"]).fetchone()
-        if found is None:
-            msg = f"'{self.path}' is a SQLite file and not a ledger of onward. Name another state folder."
-            raise LedgerDamaged(msg)
-        return str(found[0])
-
-    def _check_heads(self, writes: bool) -> None:
-        """See whether something that was acknowledged is missing at the end, as after a lost WAL file."""
-        for job_id, noted in self._head_file.read().items():
+        noted = self._head_file.read()
+        for job_id, anchor in noted.items():
             head = self.head(job_id)
-            if head.seq < noted.seq:
-                self.lost[job_id] = noted.seq - head.seq
-                if writes:
-                    self._head_file.write(job_id, head)
-            elif head.seq == noted.seq and head.hash != noted.hash:
+            if head.seq < anchor.seq:
+                self.lost[job_id] = anchor.seq - head.seq
+            elif self._one(Head, "journal_place", job_id, anchor.seq) != anchor:
                 msg = (
-                    f"The journal of job {job_id} in '{self.path}' was altered at its end (entry {head.seq}). "
-                    "Restore a backup, or run `onward ledger rebuild`."
+                    f"The journal of job {job_id} in '{self.path}' was altered: entry {anchor.seq} is not the one that "
+                    f"'{self._head_file.path}' noted. Restore a backup; moving that file away accepts the ledger as it "
+                    "is."
+                )
+                raise LedgerDamaged(msg)
+        if self.lost:
+            # A WAL that was lost while it was half checkpointed leaves pages of different ages, each of them whole.
+            found = audit.problems(self, noted)
+            if found:
+                msg = (
+                    f"The ledger '{self.path}' has lost its last entries, and what is left does not agree with itself "
+                    f"({found[0]}). Run `onward ledger rebuild`, which restores it from its journal."
                 )
                 raise LedgerDamaged(msg)
 
     # -- questions
 
     def _rows(self, name: str, *params: object) -> Iterator[tuple[object, ...]]:
-        with _translated(self.path):
+        with translated(self.path):
             yield from self._db.execute(self._sql[name], params)
 
     def _many(self, row: type[R], name: str, *params: object) -> Iterator[R]:
@@ -166,7 +127,7 @@ class SqliteLedger:
     def _known(self, name: str, *params: object) -> Iterator[Known]:
         for values in self._rows(name, *params):
             item = Item._make(values[:_ITEM_WIDTH])
-            yield Known(item, None if item.version is None else Version._make(values[_ITEM_WIDTH:]))
+            yield Known(item, None if values[_ITEM_WIDTH] is None else Version._make(values[_ITEM_WIDTH:]))
 
     def jobs(self) -> list[Job]:
         return list(self._many(Job, "all_jobs"))
@@ -269,99 +230,101 @@ class SqliteLedger:
 
     @contextmanager
     def transaction(self, job_id: int, *, now: int, fence: int | None = None) -> Iterator[SqliteTransaction]:
-        with _translated(self.path):
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                if fence is not None:
-                    job = self.job_by_id(job_id)
-                    if job is None or job.run_id != fence:
-                        msg = f"Another run has taken over the job '{job.name if job else job_id}'; this one must end."
-                        raise LeaseLost(msg)
-                tx = SqliteTransaction(self)
-                yield tx
-                head = self._write(job_id, now, tx.pending)
-                self._db.execute("COMMIT")
-            except BaseException:
-                self._roll_back()
-                raise
+        with self._alone():
+            if fence is not None:
+                job = self.job_by_id(job_id)
+                if job is None or job.run_id != fence:
+                    msg = f"Another run has taken over the job '{job.name if job else job_id}'; this one must end."
+                    raise LeaseLost(msg)
+            tx = SqliteTransaction(self)
+            yield tx
+            head = self._write(job_id, now, tx.pending)
         if head is not None:
-            self._head_file.write(job_id, head)
+            self._head_file.note(job_id, head)
 
     def create_job(self, job: Job, *, now: int) -> Job:
-        with _translated(self.path):
+        with self._alone():
+            if self.job(job.name) is not None or self.job_by_out(job.out) is not None:
+                msg = f"A job named '{job.name}' or writing to '{job.out}' exists already."
+                raise OutputTaken(msg)
+            pending = Pending()
+            created = job._replace(id=pending.next_id("job", self._highest("job")))
+            pending.put(created)
+            head = self._write(created.id, now, pending)
+        if head is not None:
+            self._head_file.note(created.id, head)
+        return created
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Be the only writer: commit when the block ends, undo when it raises."""
+        assert not self._db.in_transaction, "transactions do not nest"
+        try:
+            self._head_file.open()
+        except OSError as error:
+            msg = f"'{self._head_file.path}' cannot be written: {error.strerror}; nothing was recorded."
+            raise LedgerError(msg) from error
+        with translated(self.path):
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                if self.job(job.name) is not None or self.job_by_out(job.out) is not None:
-                    msg = f"A job named '{job.name}' or writing to '{job.out}' exists already."
-                    raise OutputTaken(msg)
-                pending = Pending()
-                created = job._replace(id=pending.next_id("job", self._highest("job")))
-                pending.put(created)
-                head = self._write(created.id, now, pending)
+                yield
                 self._db.execute("COMMIT")
             except BaseException:
                 self._roll_back()
                 raise
-        if head is not None:
-            self._head_file.write(created.id, head)
-        return created
+
+    def _roll_back(self) -> None:
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
 
     def backup(self, target: str) -> None:
         """Copy the ledger, whole and consistent, to a new file while others may go on writing.
 
         Raises:
-            LedgerError: The target exists or cannot be written.
+            LedgerError: The target exists or cannot be written; what was begun is removed.
         """
-        if os.path.exists(target):
+        if os.path.lexists(target):
             msg = f"'{target}' exists; a backup never overwrites. Name another file."
             raise LedgerError(msg)
-        with _translated(self.path):
-            copy = apsw.Connection(target, vfs=_VFS)
-            try:
-                with copy.backup("main", self._db, "main") as job:
-                    while not job.done:
-                        job.step(1000)
-            finally:
-                copy.close()
+        part = target + ".part"
+        try:
+            with translated(target):
+                copy = apsw.Connection(part, vfs=self._db.open_vfs)
+                try:
+                    with translated(self.path), copy.backup("main", self._db, "main") as job:
+                        # In one step: with WAL a writer is not held up, and a copy in pieces might never catch up.
+                        job.step(-1)
+                finally:
+                    copy.close()
+            move_into_place(part, target)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(part)
+            raise
 
-    def restore(self, ledger_uuid: str, entries: Mapping[int, Sequence[Entry]]) -> None:
-        """Fill an empty ledger from journals: their entries as they are, and the tables that they fold to.
-
-        Raises:
-            LedgerDamaged: An entry cannot be read.
-        """
-        with _translated(self.path), self._db:
-            self._db.pragma("defer_foreign_keys", 1)
-            self._db.execute(self._sql["set_identity"], (ledger_uuid,))
-            for group in entries.values():
-                for table, rows in journal.fold(group).items():
-                    if rows:
-                        self._db.executemany(self._sql[f"put_{table}"], rows.values())
-                for entry in group:
-                    stored = entry._replace(payload=journal.pack(entry.payload))
-                    self._db.execute(self._sql["append_journal"], stored)
-        self.uuid = ledger_uuid
-
-    def check_pages(self) -> list[str]:
-        """Read every page and return what SQLite finds wrong, `[]` when nothing is.
+    def check_pages(self) -> None:
+        """Read every page.
 
         Raises:
-            LedgerDamaged: A page does not match its checksum.
+            LedgerDamaged: A page does not match its checksum, or SQLite finds something else wrong.
         """
-        with _translated(self.path):
+        with translated(self.path):
             found = [str(row[0]) for row in self._db.execute("PRAGMA integrity_check(20)")]
-        return [] if found == ["ok"] else found
+        if found != ["ok"]:
+            raise damaged(self.path, " ".join(found[0].split()))
+
+    def rows_of(self, table: str) -> Iterator[Row]:
+        """Return every row of a table, over all jobs, in no order."""
+        return self._many(TABLES[table], f"rows_of_{table}")
 
     def close(self) -> None:
         self._db.close()
         self._head_file.close()
+        if self._lock is not None:
+            self._lock.release()
 
     def _highest(self, table: str) -> int:
         return int(str(next(self._rows(f"max_{table}"))[0]))
-
-    def _roll_back(self) -> None:
-        if self._db.in_transaction:
-            self._db.execute("ROLLBACK")
 
     def _write(self, job_id: int, now: int, pending: Pending) -> Head | None:
         changes = pending.changes()
@@ -423,45 +386,3 @@ class SqliteTransaction(SqliteLedger):
 
     def put_memo(self, name: str, value: bytes) -> None:
         self.pending.memos[name] = value
-
-
-def _register_vfs() -> None:
-    if _VFS not in apsw.vfs_names():
-        # The extension registers its VFS for the whole process and must be loaded through some connection.
-        loader = apsw.Connection(":memory:")
-        apsw.sqlite_extra.load(loader, "cksumvfs")
-        loader.close()
-        # Loading makes it the default for every later connection of the process, also of other libraries.
-        apsw.set_default_vfs("unix")
-
-
-@contextmanager
-def _translated(path: str) -> Iterator[None]:
-    """Turn SQLite's errors into ours, with the file's name and what to do."""
-    try:
-        yield
-    except (apsw.CorruptError, apsw.NotADBError, apsw.FormatError) as error:
-        raise _damaged(path, error) from error
-    except apsw.FullError as error:
-        msg = f"The disk of the ledger '{path}' is full; nothing was recorded. Free space and run again."
-        raise LedgerError(msg) from error
-    except apsw.IOError as error:
-        if getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_DATA:
-            raise _damaged(path, error) from error
-        msg = f"The ledger '{path}' cannot be read or written ({error}); nothing was recorded."
-        raise LedgerError(msg) from error
-    except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, apsw.AuthError) as error:
-        msg = f"The ledger '{path}' cannot be opened for writing ({error}). Check the folder's permissions."
-        raise LedgerError(msg) from error
-    except (apsw.BusyError, apsw.LockedError) as error:
-        msg = f"The ledger '{path}' was locked by another process for {_BUSY_MS // 1000} s. Run again when it is done."
-        raise LedgerError(msg) from error
-    except apsw.SQLError as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: str, error: Exception) -> LedgerDamaged:
-    return LedgerDamaged(
-        f"The ledger '{path}' is damaged ({error}). Run `onward ledger rebuild`, which restores it from its journal, "
-        "or put a backup in its place."
-    )

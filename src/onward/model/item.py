@@ -76,9 +76,21 @@ def output_path(key: str, suffix: str) -> str:
     return folder + slash + name + suffix
 
 
-def quarantine_path(key: str) -> str:
-    """Return where the evidence of a quarantined item stands, relative to the output folder."""
-    return "quarantine/" + output_path(key, "_FAILED.json")
+def quarantine_path(key: str, *, owns_output: bool = True) -> str:
+    """Return where the evidence of a quarantined item stands, relative to the output folder.
+
+    Args:
+        key: The item.
+        owns_output: False where the output path belongs to another item with the same stem; then the evidence is
+            named after the whole key, so that neither replaces the other's.
+    """
+    # A suffix that `output_path` may take off keeps the rest of the name whole.
+    return "quarantine/" + output_path(key if owns_output else key + ".whole", "_FAILED.json")
+
+
+def is_evidence(path: str) -> bool:
+    """Say whether an output path is one under which evidence of a quarantined item may stand."""
+    return path.startswith("quarantine/") and path.endswith("_FAILED.json")
 
 
 def collision_form(path: str) -> str:

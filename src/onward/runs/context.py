@@ -33,6 +33,7 @@ class RunContext:
         run_id: `%Y%m%d_%H%M%S`, local time; `_2`, `_3` ... when that folder exists already.
         git_sha: Seven hex digits, or None.
         output_dir: The folder; exists after `create`.
+        scratch: Folder on the same file system for unfinished files; the run's own folder by default.
         config_snapshot: `git_commit, git_branch, researcher, timestamp, python_version, platform, config`.
 
     Contract: S0-018 to S0-027, S1-024, S1-025, X-07, X-09, X-37.
@@ -49,6 +50,7 @@ class RunContext:
         safe = "".join(c if c.isalnum() or c in "._-" else "-" for c in name)
         self.name = safe.strip("-.") or "run"
         self.base_dir = Path(base_dir) if base_dir is not None else settings.paths.labeled_data_dir
+        self.scratch: str | None = None
         self.git_sha = git_sha or (_ask_git() if auto_git_sha else None)
         started = clock.local_stamp()
         self.run_id = started
@@ -99,7 +101,8 @@ class RunContext:
     def _write(self, name: str, value: Mapping[str, object]) -> Path:
         self.create()
         path = self.output_dir / name
-        write_atomic(path, json.dumps(value, indent=2, sort_keys=True, default=str).encode() + b"\n")
+        text = json.dumps(value, indent=2, sort_keys=True, default=str) + "\n"
+        write_atomic(path, text.encode(), scratch=self.scratch)
         return path
 
     def _snapshot(self) -> dict[str, object]:

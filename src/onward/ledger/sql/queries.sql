@@ -72,6 +72,12 @@ INSERT INTO journal VALUES (?,?,?,?,?);
 -- name: journal_head
 SELECT seq, hash FROM journal WHERE job_id = ? ORDER BY seq DESC LIMIT 1;
 
+-- name: journal_place
+SELECT seq, hash FROM journal WHERE job_id = ? AND seq = ?;
+
+-- name: journal_as_written
+SELECT job_id, seq, recorded_at, payload, hash FROM journal NOT INDEXED ORDER BY rowid;
+
 -- name: journal_of_job
 SELECT job_id, seq, recorded_at, payload, hash FROM journal WHERE job_id = ? ORDER BY seq;
 
@@ -190,8 +196,29 @@ INSERT INTO migration VALUES (?,?,?);
 -- name: last_migration
 SELECT coalesce(max(number), 0) FROM migration;
 
--- name: has_migrations
-SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'migration';
+-- name: tables
+SELECT name FROM sqlite_schema WHERE type = 'table';
 
--- name: set_identity
-UPDATE identity SET uuid = ?;
+-- name: rows_of_job
+SELECT * FROM job;
+
+-- name: rows_of_run
+SELECT * FROM run;
+
+-- name: rows_of_recipe
+SELECT * FROM recipe;
+
+-- name: rows_of_container
+SELECT * FROM container;
+
+-- name: rows_of_item
+SELECT * FROM item;
+
+-- name: rows_of_attempt
+SELECT * FROM attempt;
+
+-- name: rows_of_version
+SELECT * FROM version;
+
+-- name: rows_of_publish
+SELECT * FROM publish;

@@ -153,7 +153,7 @@ def _expand(data: bytes, name: str, kind: type[_Expander], config: Mapping[str, 
                 raise InputRefused(f"The {name} stream is damaged: {error}.") from error
             size += len(piece)
             if size > limit and not asked:
-                limit, asked = _limit_bytes(config), True
+                limit, asked = unpacked_bytes_max(config), True
             if size > limit:
                 raise InputRefused(f"The {name} file unpacks to more than {limit // _MIB} MiB (unpacked_mb_max).")
             if size > _EXPANSION_FREE_BYTES and size > _EXPANSION_MAX * len(data):
@@ -163,7 +163,12 @@ def _expand(data: bytes, name: str, kind: type[_Expander], config: Mapping[str, 
     return b"".join(pieces)
 
 
-def _limit_bytes(config: Mapping[str, Any]) -> int:
+def unpacked_bytes_max(config: Mapping[str, Any]) -> int:
+    """Return the most bytes one file may unpack to.
+
+    Raises:
+        SettingInvalid: The setting is not a positive number.
+    """
     limit = config.get("unpacked_mb_max", UNPACKED_MB_MAX)
     if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit > 0:
         raise SettingInvalid(f"The setting 'unpacked_mb_max' is {limit!r}; it must be a number of MiB above 0.")

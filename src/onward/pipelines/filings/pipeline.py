@@ -19,10 +19,11 @@ from onward.engine.file_source import files
 from onward.engine.pipeline import Pipeline
 from onward.model.validation import Check, Status
 from onward.pipelines.filings.clean import clean
+from onward.pipelines.filings.compression import unpacked_bytes_max
 from onward.pipelines.filings.extract import extract
 from onward.pipelines.filings.parse import parse
 from onward.pipelines.filings.sanitize import sanitize
-from onward.pipelines.filings.segment import segment
+from onward.pipelines.filings.segment import check_segmentation, segment
 
 PATTERNS = tuple(
     f"**/*{kind}{packed}" for kind in (".html", ".htm", ".txt") for packed in ("", ".gz", ".xz", ".zst")
@@ -35,12 +36,19 @@ def validation(filing: Mapping[str, Any]) -> Iterator[Check]:
         yield Check(check["name"], Status(check["status"]), check["detail"])
 
 
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """Raise `SettingInvalid` when a setting is out of its bounds."""
+    check_segmentation(settings)
+    unpacked_bytes_max(settings)
+
+
 pipeline = Pipeline(
     "filings",
     source=files(*PATTERNS),
     steps=[sanitize, parse, extract, clean, segment],
     checks=[validation],
     sink=json_files(),
+    check_settings=check_settings,
     settings={"segment_words": 300, "document_text": False, "unpacked_mb_max": 256},
     depends=["lxml"],
 )

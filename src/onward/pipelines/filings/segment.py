@@ -14,7 +14,7 @@ from onward.model.validation import Check, Status, Validation
 from onward.pipelines.filings.cutting import Gap, Segment, cut
 from onward.pipelines.filings.document import CleanedFiling, Cover, ExtractedItem
 
-__all__ = ["SCHEMA", "segment"]
+__all__ = ["SCHEMA", "check_segmentation", "segment"]
 
 SCHEMA = "onward.filing/1"
 SEGMENT_WORDS = 300
@@ -54,6 +54,12 @@ def segment(cleaned: CleanedFiling, config: Mapping[str, Any] | None = None) -> 
     if _wants_document(config):
         filing["document"] = cleaned.text
     return filing
+
+
+def check_segmentation(config: Mapping[str, Any]) -> None:
+    """Raise `SettingInvalid` when a setting of this stage is out of its bounds."""
+    _segment_words(config)
+    _wants_document(config)
 
 
 def _segment_words(config: Mapping[str, Any]) -> int:

@@ -22,6 +22,7 @@ _RULE = re.compile(r"[\s\-=_*~.|+]+")
 _GAP = re.compile(r"\s{2,}|(?:\s?\.){4,}\s*")
 _WIDE_GAP = re.compile(r"\S(?:\s{3,}|\s?(?:\.\s?){4,})\S")
 _BLANKS = re.compile(r"\s{2,}")
+_LONE_NUMBER = re.compile(r"[-\s]{0,3}(?:[A-Z]{1,2}-)?\d{1,4}[-\s]{0,3}")
 _BULLET = re.compile(r"(?:[-*\u2022\u00b7]|o|\([a-z0-9]{1,3}\)|\([ivx]{1,4}\))\s+\S")
 _ITEM_LINE = re.compile(r"(?:ITEMS?|PART)\s+(?:NO\.?\s*)?(?:\d|[IV]+\b)", re.IGNORECASE)
 _CENTRE_MARGIN = 12
@@ -172,6 +173,8 @@ def _paragraphs(lines: list[str]) -> list[list[str]]:
 
 def _starts_anew(before: str, line: str) -> bool:
     bare, above = line.strip(), before.strip()
+    if _LONE_NUMBER.fullmatch(above) or (_LONE_NUMBER.fullmatch(bare) and _indent(line) >= _CENTRE_MARGIN):
+        return True
     if _ITEM_LINE.match(bare) and (above[-1:] in ".:)" or above.isupper() or len(above) < 40):
         return True
     if above[-1:] in ".:;" and (_BULLET.match(bare) or _indent(line) >= _indent(before) + 3):

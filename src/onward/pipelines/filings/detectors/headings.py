@@ -19,7 +19,14 @@ __all__ = ["Heading", "find_headings", "is_part_heading", "is_signatures", "part
 _HEADING_CHARS = 260
 _HEADINGS_MAX = 5_000
 # "1A", "1(A)", "9A(T)", "1ARisk", "7 A." - but not the B of "ITEM 1 BUSINESS", and not the A of "Item 1. A company".
-_LETTER = r"(?:\s?\(([A-Da-d])\)|([A-Da-d])(?![A-Za-z])|([A-D])(?=[A-Z][a-z])|\s([A-D])(?=[.:)\u2013\u2014-])|(?![A-Za-z0-9]))"
+_LETTER_FORMS = (
+    r"\s?\(([A-Da-d])\)",
+    r"([A-Da-d])(?![A-Za-z])",
+    r"([A-D])(?=[A-Z][a-z])",
+    r"\s([A-D])(?=[.:)\u2013\u2014-])",
+    r"(?![A-Za-z0-9])",
+)
+_LETTER = f"(?:{'|'.join(_LETTER_FORMS)})"
 _NUMBER = rf"(\d{{1,2}}){_LETTER}(?:\s?\(T\))?"
 _START = re.compile(
     r"[^\w(]{0,6}(?:PART\W{1,3}(?P<part>I{1,3}V?|IV|ONE|TWO)\b(?P<between>[^.\t\n]{0,60}?|\W{0,6}))?"

@@ -1,0 +1,163 @@
+"""Making a ledger anew from its journal alone, when a page of some other table, or of an index, is damaged.
+
+Reads the old file without any index and needs of it the schema and the journal's own pages. The ledger's uuid comes
+from the file or, when that page is gone, from the head file. Every entry is checked before it counts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+
+import apsw
+
+from onward import clock
+from onward.errors import LedgerDamaged, LedgerError, NotFound
+from onward.files.lock import FileLock, LockHeld
+from onward.ledger import journal, migrate, statements
+from onward.ledger.base import Entry, Head
+from onward.ledger.head_file import HeadFile
+from onward.ledger.sqlite_file import checkpoint, connect, look, make, place, register_vfs, translated
+
+_SQL = statements.load("queries.sql")
+
+
+def rebuild(path: str) -> dict[str, object]:
+    """Make a new ledger file from the journal of the old one and put it in its place.
+
+    The old file stays beside it as `<name>.old-<time>`. A crash leaves the old file or the new one in place, whole.
+
+    Raises:
+        NotFound: There is no ledger.
+        LedgerDamaged: The journal itself is broken; the message says where. Nothing was changed.
+        LedgerError: Another process uses the ledger.
+    """
+    if not look(path):
+        msg = f"There is no ledger '{path}' to rebuild. Restore a backup."
+        raise NotFound(msg)
+    try:
+        lock = FileLock(path + ".lock")
+    except LockHeld as held:
+        msg = f"The ledger '{path}' is in use by another process. Rebuild it when nothing runs."
+        raise LedgerError(msg) from held
+    with lock, translated(path):
+        register_vfs()
+        old = connect(path, writes=True)
+        # Whatever refuses this file must leave it as it is: closing may not move the WAL into it.
+        old.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        try:
+            source = _Source(old, path)
+            new = path + ".new"
+            heads = _write(new, path, source)
+            # Now the old main file holds everything, and may be kept without its WAL.
+            checkpoint(old)
+        finally:
+            old.close()
+        kept = f"{path}.old-{clock.now()}"
+        os.link(path, kept)
+        for suffix in ("-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                os.unlink(path + suffix)  # emptied above; beside the new file it would be taken for its own
+        fresh = connect(new, writes=True)
+        place(fresh, new, path)
+        head_file = HeadFile(path + ".head")
+        head_file.name_ledger(source.uuid)
+        head_file.close()
+        return {
+            "file": path,
+            "old_file": kept,
+            "jobs": len(heads),
+            "journal_entries": sum(head.seq for head in heads.values()),
+            "lost_entries": source.lost(heads),
+        }
+
+
+class _Source:
+    """The journal of a damaged ledger, checked entry by entry."""
+
+    def __init__(self, db: apsw.Connection, path: str) -> None:
+        self._db = db
+        self._path = path
+        self._head_file = HeadFile(path + ".head")
+        self._noted = self._head_file.read()
+        self.uuid = self._find_uuid()
+
+    def entries(self) -> Iterator[Entry]:
+        """Return every entry of every job in the order they were written.
+
+        Raises:
+            LedgerDamaged: At the first entry that is missing, altered or cannot be read.
+        """
+        chains: dict[int, journal.Chain] = {}
+        last = "before the first entry"
+        rows: Iterator[tuple[object, ...]] | None = None
+        while True:
+            try:
+                rows = rows or self._db.execute(_SQL["journal_as_written"])
+                values = next(rows, None)
+            except apsw.Error as error:
+                raise self._broken(f"a page is damaged {last} ({error})") from error
+            if values is None:
+                return
+            entry = Entry._make(values)
+            try:
+                entry = entry._replace(payload=journal.unpack(entry.payload))
+            except ValueError as error:
+                raise self._broken(f"job {entry.job_id}, entry {entry.seq} cannot be inflated") from error
+            chain = chains.setdefault(entry.job_id, journal.Chain(self.uuid, entry.job_id, self._anchor(entry.job_id)))
+            found = chain.add(entry)
+            if found is not None:
+                raise self._broken(f"job {found.job_id}, {found.what}")
+            yield entry
+            last = f"after entry {entry.seq} of job {entry.job_id}"
+
+    def lost(self, heads: dict[int, Head]) -> int:
+        """Return how many entries were noted in the head file and are not in the journal."""
+        nothing = Head(0, b"")
+        return sum(max(0, noted.seq - heads.get(job_id, nothing).seq) for job_id, noted in self._noted.items())
+
+    def _anchor(self, job_id: int) -> Head | None:
+        return self._noted.get(job_id)
+
+    def _find_uuid(self) -> str:
+        with suppress(apsw.Error, LedgerDamaged):
+            migrate.schema_number(self._db, self._path)  # a newer ledger is refused; a damaged page is why we are here
+        with suppress(apsw.Error):
+            found = self._db.execute(_SQL["get_identity"]).fetchone()
+            if found is not None:
+                return str(found[0])
+        noted = self._head_file.ledger_uuid()
+        if noted is None:
+            raise self._broken("neither the file nor its '.head' says which ledger it is")
+        return noted
+
+    def _broken(self, what: str) -> LedgerDamaged:
+        return LedgerDamaged(
+            f"The journal of '{self._path}' is broken: {what}. It cannot be rebuilt from there; put a backup in its "
+            "place. Nothing was changed."
+        )
+
+
+def _write(new: str, path: str, source: _Source) -> dict[int, Head]:
+    """Write the new file from the entries of the old one, check it, and return the heads of its journals."""
+    heads: dict[int, Head] = {}
+    with translated(new):
+        db = make(new, ledger_uuid=source.uuid)
+        try:
+            with db:
+                for entry in source.entries():
+                    for table, identity, row in journal.changes_of(entry):
+                        if row is None:
+                            db.execute(_SQL[f"drop_{table}"], identity)
+                        else:
+                            db.execute(_SQL[f"put_{table}"], row)
+                    db.execute(_SQL["append_journal"], entry._replace(payload=journal.pack(entry.payload)))
+                    heads[entry.job_id] = Head(entry.seq, entry.hash)
+            found = db.pragma("integrity_check")
+            if found != "ok":
+                msg = f"The ledger rebuilt from '{path}' is not sound ({found}); the old one stays in its place."
+                raise LedgerError(msg)
+        finally:
+            db.close()
+    return heads
