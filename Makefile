@@ -15,19 +15,19 @@ run: $(VENV)/.run
 test: $(VENV)/.dev
 	$(MAKE) --no-print-directory lint types
 	$(BIN)/python -m pytest -q -n 2 -m "not long"
-	$(BIN)/python -m onward.docs --check
+	$(BIN)/python docs/generate.py --check
 
 test-long: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -n 2
 
 lint: $(VENV)/.dev
-	$(BIN)/ruff check src tests bench
+	$(BIN)/ruff check src tests docs bench
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
 docs: $(VENV)/.dev
-	$(BIN)/python -m onward.docs
+	$(BIN)/python docs/generate.py
 
 crash: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -s tests/crash

@@ -44,9 +44,10 @@ def status(job: str | None, state: str | None, as_json: bool) -> None:
     from onward.engine import history as asked
 
     with opened(state) as (workspace, ledger):
-        if job is None and not as_json:
-            for one in ledger.jobs():
-                render.status_line(asked.job_status(ledger, one, is_held=workspace.is_held(one.id)))
+        jobs = ledger.jobs()
+        if job is None and len(jobs) > 1:
+            all_facts = [asked.job_status(ledger, one, is_held=workspace.is_held(one.id)) for one in jobs]
+            render.all_jobs(all_facts, as_json=as_json)
             return
         found = asked.find_job(ledger, job)
         facts = asked.job_status(ledger, found, is_held=workspace.is_held(found.id))
@@ -56,7 +57,7 @@ def status(job: str | None, state: str | None, as_json: bool) -> None:
             render.status(facts)
 
 
-@click.command(short_help="Say why an item would (not) run.")
+@click.command(short_help="Say why an item would run, or would not.")
 @click.argument("job")
 @click.argument("key")
 @_STATE

@@ -16,13 +16,19 @@ def ledger() -> None:
 @ledger.command()
 @_STATE
 @_JSON
-def info(state: str | None, as_json: bool) -> None:
-    """Show where the ledger is, how large it is, and what it holds."""
+@click.pass_context
+def info(ctx: click.Context, /, state: str | None, as_json: bool) -> None:
+    """Show where the ledger is, how large it is, and what it holds.
+
+    Reads every page and follows every chain; exit code 1 when something is wrong.
+    """
     from onward.cli import render
     from onward.ledger.care import describe
     from onward.runs.workspace import find
 
-    render.ledger_info(describe(find(state).ledger), as_json=as_json)
+    found = describe(find(state).ledger)
+    render.ledger_info(found, as_json=as_json)
+    ctx.exit(1 if found["page_errors"] or found["chain_errors"] else 0)
 
 
 @ledger.command()

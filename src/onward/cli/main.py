@@ -17,7 +17,7 @@ COMMANDS = {
     "run": ("run", "Do what is new or changed."),
     "plan": ("run", "Say what a run would do, and why, without doing it."),
     "status": ("ask", "Show jobs, states and progress."),
-    "explain": ("ask", "Say why an item would (not) run, with both fingerprints part by part."),
+    "explain": ("ask", "Say why an item would run, or would not."),
     "history": ("ask", "Show runs, or the items of one run."),
     "lineage": ("ask", "Show what came from what, from an input or backwards from an output."),
     "verify": ("verify", "Compare what the ledger says with what is really there."),
@@ -89,7 +89,8 @@ def main() -> None:
     except click.exceptions.Exit as stop:
         code = stop.exit_code
     except click.ClickException as error:
-        error.show()
+        path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx is not None else "onward"
+        click.echo(f"onward: {printable(error.format_message())} See '{path} --help'.", err=True)
         code = 2
     except click.Abort:
         code = 130

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 import click
 
 from onward import clock
-from onward.engine.batch import Outcome, Watcher
+from onward.engine.batch import Answer, Watcher
 from onward.engine.commit import Finished
 from onward.engine.recover import Recovery
 from onward.engine.run import Line, Tally
 from onward.model.item import printable
-from onward.model.states import ItemState
+from onward.model.reason import Action, Reason
+from onward.model.states import ItemState, RunStatus
 from onward.runs.progress import Progress
 
 if TYPE_CHECKING:
@@ -49,41 +50,43 @@ def document(value: object) -> None:
     click.echo(json.dumps(value, indent=1, ensure_ascii=True))
 
 
-def stream(outcome: Outcome) -> None:
+def stream(answer: Answer) -> None:
     """Print one JSON document whose items are written as they come."""
-    for text in outcome.texts():
+    for text in answer.texts():
         sys.stdout.write(text)
     sys.stdout.flush()
 
 
-def plan(outcome: Outcome, *, as_json: bool) -> None:
+def plan(answer: Answer, *, as_json: bool) -> None:
     """Print what a run would do."""
     if as_json:
-        stream(outcome)
+        stream(answer)
         return
-    counts = outcome.head["counts"]
+    counts = answer.head["counts"]
     assert isinstance(counts, dict)
-    lines = list(outcome.items)
+    lines = list(answer.items)
     _table(lines)
     to_do = sum(1 for line in lines if line.action in ("process", "retry"))
     click.echo(
-        f"job {outcome.head['job']}: {to_do} to process ({counts['new']} new, {counts['changed']} changed, "
+        f"job {answer.head['job']}: {to_do} to process ({counts['new']} new, {counts['changed']} changed, "
         f"{counts['retried']} to retry), {counts['skipped']} unchanged, {counts['held']} held, "
         f"{counts['deleted']} gone."
     )
-    _problems(outcome.head)
+    _problems(answer.head)
 
 
-def run(outcome: Outcome, *, as_json: bool) -> None:
+def run(answer: Answer, *, as_json: bool) -> None:
     """Print what a run did."""
     if as_json:
-        stream(outcome)
+        stream(answer)
         return
-    head = outcome.head
+    head = answer.head
     counts = head["counts"]
     assert isinstance(counts, dict)
-    lines = list(outcome.items)
-    _table([line for line in lines if line.outcome != "processed"])
+    lines = list(answer.items)
+    failures = head["failures"]
+    assert isinstance(failures, list)
+    _table([line for line in lines if line.outcome != "processed"], {one["key"]: one["reason"] for one in failures})
     done = [line for line in lines if line.outcome == "processed"]
     if done:
         reasons: dict[str, int] = {}
@@ -100,7 +103,9 @@ def run(outcome: Outcome, *, as_json: bool) -> None:
     click.echo(f"outputs: {printable(str(head['out']))}")
     click.echo(f"report:  {printable(str(head['report']))}")
     if counts["quarantined"] or counts["held"]:
-        click.echo(f"quarantine: {printable(os.path.join(str(head['out']), 'quarantine'))}")
+        click.echo(f"why:     {printable(os.path.join(str(head['out']), 'quarantine'))}")
+    if head["status"] == RunStatus.INTERRUPTED:
+        click.echo("run the same command again to go on")
 
 
 def _problems(head: Mapping[str, object]) -> None:
@@ -110,10 +115,16 @@ def _problems(head: Mapping[str, object]) -> None:
         click.echo(f"not looked at: '{printable(problem['place'] or '.')}': {problem['error']}", err=True)
 
 
-def _table(lines: Sequence[Line]) -> None:
+def _table(lines: Sequence[Line], reasons: Mapping[str, str] | None = None) -> None:
     for line in lines[:_SHOWN_MAX]:
-        outcome = f" → {line.outcome}" if line.outcome else ""
-        click.echo(f"{line.action:<9} {printable(line.key)}  ({printable(line.reason)}){outcome}")
+        key = printable(line.key)
+        if line.reason == Reason.GONE:
+            click.echo(f"gone      {key}")
+            continue
+        why = (reasons or {}).get(line.key)
+        outcome = f" → {line.outcome}" if line.outcome and line.action != Action.HOLD else ""
+        tail = f"{outcome}: {printable(why)}" if why else outcome
+        click.echo(f"{line.action:<9} {key}  ({printable(line.reason)}){tail}")
     if len(lines) > _SHOWN_MAX:
         click.echo(f"... and {len(lines) - _SHOWN_MAX} more; --json lists all.")
 
@@ -138,7 +149,8 @@ class _Plain(Watcher):
 
     def lost(self, entries: int) -> None:
         click.echo(
-            f"the ledger has lost its last {entries} entries; items they told of are done again and listed below",
+            f"the ledger has lost its last {entries} entries; items they told of are looked at anew, and done again "
+            "where nothing shows that they were done",
             err=True,
         )
 
@@ -234,8 +246,16 @@ def watcher(*, quiet: bool) -> Iterator[Watcher]:
 # -- answers to questions
 
 
-def status_line(facts: Mapping[str, object]) -> None:
-    """Print a job on one line."""
+def all_jobs(jobs: Sequence[Mapping[str, object]], *, as_json: bool) -> None:
+    """Print every job, a line each."""
+    if as_json:
+        document({"schema": "onward.jobs/1", "jobs": list(jobs)})
+        return
+    for facts in jobs:
+        _status_line(facts)
+
+
+def _status_line(facts: Mapping[str, object]) -> None:
     progress = facts["progress"]
     counts = facts["counts"]
     assert isinstance(progress, dict)
@@ -258,7 +278,9 @@ def status(facts: Mapping[str, object]) -> None:
     click.echo(f"status:   {facts['status']}")
     click.echo(f"progress: {progress['done']}/{progress['total']} ({progress['percent']}%)")
     click.echo("items:    " + ", ".join(f"{count} {state}" for state, count in counts.items() if count))
-    click.echo(f"rate:     {facts['rate_per_min']}/min, restarts {facts['restarts']}")
+    click.echo(f"runs:     {int(str(facts['restarts'])) + 1}, the last one {facts['run_id']}")
+    if facts["eta_s"] is not None:
+        click.echo(f"rate:     {facts['rate_per_min']}/min, {_span(float(str(facts['eta_s'])))} left")
     if recent:
         click.echo("recent:   " + ", ".join(f"{printable(one['key'])} {one['outcome']}" for one in recent))
     if failed:
@@ -298,7 +320,7 @@ def job_history(job: str, runs: list[dict[str, object]], *, as_json: bool) -> No
         if isinstance(counts, dict):
             did = ", ".join(f"{counts[name]} {name}" for name in _OUTCOMES if counts[name])
         label = f" '{printable(str(run_['label']))}'" if run_["label"] else ""
-        who = environment.get("researcher") or "?"
+        who = (environment.get("researcher") or "?").partition(" <")[0]
         commit = environment.get("git_commit") or "no git"
         click.echo(f"{run_['run_id']}{label}  {run_['status']:<11} {did or 'nothing'}  [{commit}, {printable(who)}]")
 
@@ -394,6 +416,7 @@ def examination(found: Examination, *, as_json: bool) -> None:
         document(found.document())
         return
     for answer in found.answers:
-        click.echo(f"{'ok ' if answer.is_good else 'BAD'}  {answer.name}: {printable(answer.detail)}")
+        mark = "BAD" if not answer.is_good else "-- " if answer.is_optional else "ok "
+        click.echo(f"{mark}  {answer.name}: {printable(answer.detail)}")
     for name, setting in sorted(found.settings.items()):
         click.echo(f"     {name} = {printable(str(setting.value))}  ({printable(setting.origin)})")

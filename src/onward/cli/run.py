@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from typing import Any, TypeVar
 
 import click
@@ -100,6 +101,7 @@ def _prepare(pipeline: str, place: str, out: str, assignments: tuple[str, ...], 
     from onward.pipelines import find_pipeline
     from onward.runs.settings import parse_assignments
 
-    found = find_pipeline(pipeline)
+    with redirect_stdout(sys.stderr):
+        found = find_pipeline(pipeline)  # what its file prints is no result
     settings = parse_assignments(assignments)
     return Batch.prepare(found, place, out, Options(settings=settings, spec=pipeline, **options))

@@ -14,7 +14,8 @@ import click
 def verify(ctx: click.Context, /, job: str | None, repair: bool, state: str | None, as_json: bool) -> None:
     """Read every output of JOB (the latest by default) and compare it with the ledger.
 
-    Finds outputs that are missing, altered, or known to no item. Exit code 1 when anything is found.
+    Finds outputs that are missing, altered, or known to no item. Exit code 1 when anything is found, also when
+    --repair has marked it: the next run makes it anew, and verify then says 0.
     """
     from onward.cli import render
     from onward.engine.batch import verify_job

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -107,7 +108,7 @@ class NeverStop:
         return False
 
 
-class Outcome(NamedTuple):
+class Answer(NamedTuple):
     """What `run` answers: the head of the document, and its items, streamed from the ledger."""
 
     head: dict[str, object]
@@ -155,6 +156,7 @@ class Batch:
         if options.executor != DEFAULT:
             find_executor(options.executor)
         pipeline.source.check(place)
+        _check_forced(options.force, place)
         if os.path.exists(out) and not os.path.isdir(out):
             msg = f"The output '{printable(out)}' is a file; name a folder."
             raise UsageError(msg)
@@ -172,7 +174,7 @@ class Batch:
 
     # -- plan
 
-    def plan(self) -> Outcome:
+    def plan(self) -> Answer:
         """Say what a run would do, and why, and do nothing.
 
         Raises:
@@ -196,7 +198,7 @@ class Batch:
                 "problems": [{"place": p.key, "error": p.error} for p in plan.problems],
             }
             lines.sort(key=lambda line: line.key)
-            return Outcome(head, iter(lines))
+            return Answer(head, iter(lines))
         finally:
             self.pipeline.sink.close()
             if ledger is not None:
@@ -205,7 +207,7 @@ class Batch:
     # -- run
 
     @contextmanager
-    def run(self, stop: Stop | None = None, watcher: Watcher | None = None) -> Iterator[Outcome]:
+    def run(self, stop: Stop | None = None, watcher: Watcher | None = None) -> Iterator[Answer]:
         """Do what is new or changed; the answer's items are read from the ledger while the block lasts.
 
         Raises:
@@ -253,7 +255,7 @@ class Batch:
                     write_artifacts=write_artifacts,
                 )
                 watcher.ended()
-                yield Outcome(self._head(ended, job, report), run_lines(ledger, ended.run.id, ended.tally))
+                yield Answer(self._head(ended, job, report), run_lines(ledger, ended.run.id, ended.tally))
         finally:
             ledger.close()
 
@@ -325,7 +327,13 @@ class Batch:
             "validate": self.options.validate,
         })
         new = Job(0, self._job_name(), self._spec(), place, out, RunStatus.PENDING.value, clock.now(), None, options)
-        return ledger.create_job(new, now=clock.now())
+        try:
+            return ledger.create_job(new, now=clock.now())
+        except OutputTaken:
+            made = self._find_job(ledger)  # two first runs at once: the other one made it a moment ago
+            if made is None:
+                raise
+            return made
 
     def _spec(self) -> str:
         """Return how the pipeline is found again: a file is stored relative to the root, like every place."""
@@ -347,7 +355,7 @@ class Batch:
             settings=values,
             recipe=Recipe(steps=code.steps, depends=code.depends, config=values),
             memo=code.memo,
-            wish=Wish(full=self.options.full, force=self._forced(), rehash=self.options.rehash),
+            wish=Wish(full=self.options.full, force=frozenset(self.options.force), rehash=self.options.rehash),
             validates=self.options.validate,
             workers=self.options.workers or os.cpu_count() or 1,
             executor=self.options.executor,
@@ -356,13 +364,6 @@ class Batch:
             label=self.options.run_name,
             close_in_child=close_in_child,
         )
-
-    def _forced(self) -> frozenset[str]:
-        for key in self.options.force:
-            if not os.path.lexists(os.path.join(self.place, key)):
-                msg = f"--force '{printable(key)}': there is no such item in '{printable(self.place)}'."
-                raise NotFound(msg)
-        return frozenset(self.options.force)
 
     def _new_run(self, ledger: Ledger, context: RunContext, metadata: RunMetadata) -> Run:
         while ledger.run(context.run_id) is not None:
@@ -397,9 +398,18 @@ class Batch:
     ) -> None:
         context.config_snapshot = dict(metadata.as_dict())
         context.save_config(sources.redacted(self.settings))
-        outcome = Outcome(self._head(ended, job, report), run_lines(ledger, ended.run.id, ended.tally))
+        outcome = Answer(self._head(ended, job, report), run_lines(ledger, ended.run.id, ended.tally))
         texts = (text.encode() for text in outcome.texts())
         write_atomic(context.output_dir / "report.json", texts, scratch=context.scratch)
+
+
+def _check_forced(keys: Sequence[str], place: str) -> None:
+    for key in keys:
+        # A key is in NFC, and with escapes where the file system's name is neither; such names are not looked for.
+        spellings = {key, unicodedata.normalize("NFD", key)}
+        if "\\" not in key and not any(os.path.lexists(os.path.join(place, spelling)) for spelling in spellings):
+            msg = f"--force '{printable(key)}': there is no such item in '{printable(place)}'."
+            raise NotFound(msg)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from onward.engine.pipeline import Sink, Source
 from onward.engine.plan import Planned
 from onward.engine.publish import Blocked, Delivery, publish
 from onward.engine.scan import ContainerState
-from onward.errors import InputUnreadable, OutputCollides
+from onward.errors import InputUnreadable, ItemChanged, OutputCollides
 from onward.files.staging import token
 from onward.ledger.base import Ledger, Transaction
 from onward.model.attempt import after_failure
@@ -307,7 +307,9 @@ class Committer:
             after = item._replace(serial=report.serial)
             tx.put(after)
             return Finished(planned._replace(known=Known(after, version)), ItemState.PENDING, failure.slug, 0.0, 0.0)
-        tries_before = item.tries if (item.content, item.recipe_id) == (content, recipe_id) else 0
+        # A file that changes all the time has other bytes at each attempt, and is given up all the same.
+        is_same = (item.content, item.recipe_id) == (content, recipe_id) or failure.slug == ItemChanged.slug
+        tries_before = item.tries if is_same else 0
         state, tries = after_failure(
             tries_before=tries_before, transient=failure.transient, attempts_max=self._attempts_max
         )

@@ -25,6 +25,7 @@ class Answer:
     name: str
     is_good: bool
     detail: str
+    is_optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +101,9 @@ def _ledger(workspace: Workspace) -> list[Answer]:
     try:
         died = [job for job in ledger.jobs() if job.status == RunStatus.RUNNING and not workspace.is_held(job.id)]
         text = "its last run died; the next one goes on from there"
+        ledger.check_pages()
         return [
-            Answer("ledger", True, f"{len(ledger.jobs())} jobs"),
+            Answer("ledger", True, f"{len(ledger.jobs())} jobs, every page is whole"),
             *(Answer(f"job {job.name}", True, text) for job in died),
         ]
     except OnwardError as error:
@@ -118,4 +120,5 @@ def _disk(workspace: Workspace) -> Answer:
 
 def _library(name: str, extra: str) -> Answer:
     there = find_spec(name) is not None
-    return Answer(extra, True, "installed" if there else f"not installed; pip install 'onward[{extra}]'")
+    detail = "installed" if there else f"not installed; pip install 'onward[{extra}]'"
+    return Answer(extra, True, detail, is_optional=not there)

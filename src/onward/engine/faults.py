@@ -31,6 +31,7 @@ class FaultPoint(StrEnum):
     IN_COMMIT = "in-commit"
     COMMITTED = "committed"
     LINKED = "linked"
+    RETRACTING = "retracting"
     RENAMED = "renamed"
     PUBLISHED = "published"
     CONFIRMED = "confirmed"

@@ -15,7 +15,7 @@ from onward.engine.commit import Committer, Finished
 from onward.engine.executor import Executor, Report, Task
 from onward.engine.faults import FaultPoint, hit
 from onward.engine.plan import Plan, Planned
-from onward.model.reason import Action
+from onward.model.reason import Action, Reason
 from onward.model.states import ItemState, RunStatus
 
 _IDLE_S = 0.02
@@ -150,9 +150,15 @@ class Processing:
                 self._is_planned_out = True
                 return None
             self._on_planned(planned)
-            if planned.decision.action in (Action.PROCESS, Action.RETRY):
+            if planned.decision.reason == Reason.BACKING_OFF:
+                self._wait(planned, _seconds_until_due(planned))
+            elif planned.decision.action in (Action.PROCESS, Action.RETRY):
                 return planned
         return None
+
+    def _wait(self, planned: Planned, wait_s: float) -> None:
+        self._order += 1
+        heapq.heappush(self._waiting, Waiting(clock.monotonic() + wait_s, self._order, planned))
 
     def _remember(self) -> None:
         ready, self._plan.ready = self._plan.ready, []
@@ -180,8 +186,7 @@ class Processing:
     def _announce(self, finished: Sequence[Finished]) -> None:
         for one in finished:
             if one.state == ItemState.FAILED:
-                self._order += 1
-                heapq.heappush(self._waiting, Waiting(clock.monotonic() + one.wait_s, self._order, one.planned))
+                self._wait(one.planned, one.wait_s)
         if finished:
             self._on_progress(finished)
 
@@ -194,3 +199,8 @@ class Processing:
         for task, planned in self._held.values():
             self._committer.interrupt(task, planned)
         self._announce(self._committer.commit())
+
+
+def _seconds_until_due(planned: Planned) -> float:
+    retry_at = planned.known.item.retry_at if planned.known is not None else None
+    return 0.0 if retry_at is None else max(0.0, (retry_at - clock.now()) / 1e6)

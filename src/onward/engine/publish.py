@@ -20,12 +20,21 @@ _BLOCKED = frozenset({errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.ENAMET
 
 
 class Delivery(NamedTuple):
-    """One result to hand over; digest, size and mtime of the output it replaces, and the number of its version."""
+    """One result to hand over.
+
+    Attributes:
+        publish: What goes where.
+        key: The item.
+        replaces: Digest, size in bytes and mtime in nanoseconds that are recorded of the output it replaces.
+        version_before: Number of the version it replaces.
+        is_renamed: It stands in its place already; a crash came before the rename was durable and confirmed.
+    """
 
     publish: Publish
     key: str
     replaces: tuple[str, int, int] | None
     version_before: int | None
+    is_renamed: bool = False
 
 
 class Blocked(NamedTuple):
@@ -51,9 +60,11 @@ def publish(sink: Sink, deliveries: Sequence[Delivery]) -> list[Blocked]:
         row = delivery.publish
         try:
             if row.kind == "output":
-                sink.keep_old(row.output, delivery.replaces)
+                if not delivery.is_renamed:
+                    sink.keep_old(row.output, delivery.replaces)
                 hit(FaultPoint.LINKED)
                 sink.publish(row.staged, row.output)
+                hit(FaultPoint.RETRACTING)
                 for owns_output in (True, False):
                     sink.retract(quarantine_path(delivery.key, owns_output=owns_output))
             else:

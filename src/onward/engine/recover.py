@@ -88,14 +88,18 @@ def recover(ledger: Ledger, job: Job, sink: Sink) -> Recovery:
 
 
 def _deliver(ledger: Ledger, sink: Sink, rows: list[Publish], items: dict[int, Item]) -> set[int]:
-    """Deliver what stands in staging; return the items whose place is taken by something else."""
+    """Deliver what was committed; return the items whose place is taken by something else.
+
+    What was renamed before the crash is delivered again too: its rename may not be durable yet, and evidence of an
+    earlier failure may still stand.
+    """
     deliveries = []
     for row in rows:
-        if not sink.has_staged(row.staged, to_digest(row.digest)):
-            continue  # renamed before the crash; only the confirmation was missing
+        is_renamed = not sink.has_staged(row.staged, to_digest(row.digest))
         versions = ledger.versions(row.item_id)
         earlier = [v for v in versions if v.output == row.output and (row.version is None or v.number < row.version)]
         old = earlier[-1] if earlier else None
         replaces = None if old is None else (to_digest(old.digest), old.size_bytes, old.mtime_ns)
-        deliveries.append(Delivery(row, items[row.item_id].key, replaces, old.number if old else None))
+        before = old.number if old else None
+        deliveries.append(Delivery(row, items[row.item_id].key, replaces, before, is_renamed))
     return {blocked.delivery.publish.item_id for blocked in publish(sink, deliveries)}

@@ -44,7 +44,7 @@ class Request:
         deadline_s: Seconds one item may take, or None.
         attempts_max: Tries that one fingerprint has.
         label: A person's name for this run, or ''.
-        lock_files: Closes the parent's locks in a worker.
+        close_in_child: Lets go of the parent's locks in a child process.
     """
 
     place: str

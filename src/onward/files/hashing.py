@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from io import FileIO
     from pathlib import Path
 
 _CHUNK = 65536
@@ -40,11 +43,11 @@ def compute_file_hash(
     if chunk_size <= 0:
         msg = f"chunk_size must be positive, not {chunk_size}"
         raise ValueError(msg)
-    if algorithm not in hashlib.algorithms_available:
+    if algorithm not in hashlib.algorithms_available or algorithm.startswith("shake_"):  # shake has no one length
         msg = f"'{algorithm}' is not a known hash algorithm; use 'sha256' or 'md5'"
         raise ValueError(msg)
     digest = hashlib.new(algorithm, usedforsecurity=algorithm != "md5")
-    with open(file_path, "rb", buffering=0) as file:
+    with _opened(file_path) as file:
         while chunk := file.read(max(chunk_size, _CHUNK)):
             digest.update(chunk)
     return f"{algorithm}:{digest.hexdigest()}"
@@ -56,18 +59,23 @@ def hash_file(path: str | bytes) -> str:
     Raises:
         OSError: The file cannot be read.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        size = os.fstat(fd).st_size
+    with _opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
         if size <= _WHOLE_MAX:
-            data = os.read(fd, size + 1)
+            data = os.read(file.fileno(), size + 1)
             if len(data) == size:
                 return hash_bytes(data)
-            os.lseek(fd, 0, os.SEEK_SET)
-        with open(fd, "rb", buffering=0, closefd=False) as file:
-            return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
-    finally:
+            file.seek(0)
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _opened(path: Path | str | bytes) -> FileIO:
+    """Open a regular file; a pipe that waits for a writer would hold us up, and a device has no one digest."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
+        raise OSError(errno.EINVAL, "Not a regular file", path)
+    return open(fd, "rb", buffering=0)
 
 
 def hash_files(paths: Iterable[bytes], *, threads: int | None = None) -> list[str | OSError]:

@@ -88,7 +88,8 @@ class Staging:
     def publish(self, name: str, output: str) -> list[str]:
         """Rename a staged file to its final path and return the folders whose names changed.
 
-        May be repeated: when the staged file is gone and the final path stands, nothing is done.
+        May be repeated: when the staged file is gone and the final path stands, the rename was done before, and only
+        the folders are still to be synced.
 
         Raises:
             FileNotFoundError: There is neither a staged file nor anything to show that it was published.
@@ -96,7 +97,11 @@ class Staging:
         final = self.final(output)
         folder = os.path.dirname(final)
         changed = self._ensure_folder(folder)
-        os.replace(self.path(name), final)
+        try:
+            os.replace(self.path(name), final)
+        except FileNotFoundError:
+            if not os.path.lexists(final):
+                raise
         changed.append(folder)
         return changed
 

@@ -188,6 +188,13 @@ class Ledger(Reader, Protocol):
             OutputTaken: Another job has this name or this output.
         """
 
+    def check_pages(self) -> None:
+        """Read the whole store.
+
+        Raises:
+            LedgerDamaged: A part of it is not what was written.
+        """
+
     def close(self) -> None:
         """Let go of the store."""
 

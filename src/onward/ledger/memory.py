@@ -175,6 +175,9 @@ class MemoryLedger:
         self._commit(created.id, now, pending)
         return created
 
+    def check_pages(self) -> None:
+        """Memory does not rot."""
+
     def close(self) -> None:
         """Nothing to let go of."""
 

@@ -103,8 +103,8 @@ class _Source:
             entry = Entry._make(values)
             try:
                 entry = entry._replace(payload=journal.unpack(entry.payload))
-            except ValueError as error:
-                raise self._broken(f"job {entry.job_id}, entry {entry.seq} cannot be inflated") from error
+            except (ValueError, TypeError) as error:  # TypeError: a torn page without checksum holds NULLs
+                raise self._broken(f"job {entry.job_id}, entry {entry.seq} cannot be read") from error
             chain = chains.setdefault(entry.job_id, journal.Chain(self.uuid, entry.job_id, self._anchor(entry.job_id)))
             found = chain.add(entry)
             if found is not None:

@@ -22,7 +22,7 @@ from onward.ledger.base import Entry, Head, SignatureRow
 from onward.ledger.head_file import HeadFile
 from onward.ledger.journal import Identity
 from onward.ledger.pending import Pending
-from onward.ledger.sqlite_file import damaged, open_file, translated
+from onward.ledger.sqlite_file import damaged, has_bytes, open_file, translated
 from onward.model.record import (
     TABLES,
     Attempt,
@@ -73,15 +73,19 @@ class SqliteLedger:
         try:
             with translated(path):
                 self.uuid = str(self._db.execute(self._sql["get_identity"]).get)
-            self._check_heads()
+            self._check_end()
             if writes and self._head_file.ledger_uuid() is None:
                 self._head_file.name_ledger(self.uuid)
         except BaseException:
             self.close()
             raise
 
-    def _check_heads(self) -> None:
-        """See whether something that was acknowledged is missing at the end, as after a lost WAL file."""
+    def _check_end(self) -> None:
+        """See whether the file, or what was acknowledged, is cut off at its end, as after a lost WAL file.
+
+        Raises:
+            LedgerDamaged: Something is, and what is left does not agree with itself.
+        """
         noted_uuid = self._head_file.ledger_uuid()
         if noted_uuid is not None and noted_uuid != self.uuid:
             msg = (
@@ -101,12 +105,16 @@ class SqliteLedger:
                     "is."
                 )
                 raise LedgerDamaged(msg)
-        if self.lost:
+        is_torn = os.path.getsize(self.path) % int(self._db.pragma("page_size")) != 0
+        if is_torn and not has_bytes(self.path + "-wal"):
+            raise damaged(self.path, "its last page is cut off")
+        if self.lost or is_torn:
             # A WAL that was lost while it was half checkpointed leaves pages of different ages, each of them whole.
+            # A disk that was full at a checkpoint leaves a torn page, which no checksum covers; the WAL still has it.
             found = audit.problems(self, noted)
             if found:
                 msg = (
-                    f"The ledger '{self.path}' has lost its last entries, and what is left does not agree with itself "
+                    f"The ledger '{self.path}' is cut off at its end, and what is left does not agree with itself "
                     f"({found[0]}). Run `onward ledger rebuild`, which restores it from its journal."
                 )
                 raise LedgerDamaged(msg)
@@ -211,7 +219,7 @@ class SqliteLedger:
         for entry in self._many(Entry, "journal_of_job", job_id):
             try:
                 yield entry._replace(payload=journal.unpack(entry.payload))
-            except ValueError:
+            except (ValueError, TypeError):
                 # Bytes that cannot be inflated cannot match the hash either; the chain says where.
                 yield entry._replace(payload=b"")
 
@@ -352,9 +360,9 @@ class SqliteLedger:
         kept: Sequence[Row] = [row for row in rows.values() if row is not None]
         if kept:
             self._db.executemany(self._sql[f"put_{table}"], kept)
-        for identity, row in rows.items():
-            if row is None:
-                self._db.execute(self._sql[f"drop_{table}"], identity)
+        if len(kept) < len(rows):
+            dropped = [identity for identity, row in rows.items() if row is None]
+            self._db.executemany(self._sql[f"drop_{table}"], dropped)
 
 
 class SqliteTransaction(SqliteLedger):

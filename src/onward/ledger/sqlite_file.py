@@ -129,6 +129,14 @@ def look(path: str) -> bool:
     return True
 
 
+def has_bytes(path: str) -> bool:
+    """Say whether there is a file and anything in it."""
+    try:
+        return os.path.getsize(path) > 0
+    except OSError:
+        return False
+
+
 def register_vfs() -> None:
     """Make the checksumming VFS known, once a process."""
     if _VFS not in apsw.vfs_names():
@@ -138,6 +146,14 @@ def register_vfs() -> None:
         loader.close()
         # Loading makes it the default for every later connection of the process, also of other libraries.
         apsw.set_default_vfs("unix")
+
+
+def damaged(path: str, what: object) -> LedgerDamaged:
+    """Return the error that says what is wrong with a ledger that its journal can restore."""
+    return LedgerDamaged(
+        f"The ledger '{path}' is damaged ({what}). Run `onward ledger rebuild`, which restores it from its journal, "
+        "or put a backup in its place."
+    )
 
 
 @contextmanager
@@ -165,13 +181,6 @@ def translated(path: str) -> Iterator[None]:
         raise damaged(path, error) from error
 
 
-def damaged(path: str, what: object) -> LedgerDamaged:
-    return LedgerDamaged(
-        f"The ledger '{path}' is damaged ({what}). Run `onward ledger rebuild`, which restores it from its journal, "
-        "or put a backup in its place."
-    )
-
-
 def _busy(path: str, held: LockHeld) -> LedgerError:
     who = f"process {held.holder.pid} on {held.holder.host}" if held.holder else "another process"
     return LedgerError(f"The ledger '{path}' is in use by {who}. Run again when it is done.")
@@ -192,7 +201,7 @@ def _share(path: str, *, writes: bool) -> FileLock | None:
 def _open_current(path: str, *, writes: bool, has_past: bool) -> apsw.Connection | None:
     """Open the file when it has the newest schema; None says that the caller must make or migrate it first."""
     if not look(path):
-        if has_past or _has_bytes(path + "-wal"):
+        if has_past or has_bytes(path + "-wal"):
             beside = path + (".head" if has_past else "-wal")
             msg = (
                 f"The ledger '{path}' is missing, and '{beside}' says that work was recorded in it. "
@@ -256,10 +265,3 @@ def _configure(db: apsw.Connection, path: str, *, writes: bool) -> None:
         facts["synchronous"], expected["synchronous"] = db.pragma("synchronous"), 2
     if facts != expected:
         raise damaged(path, f"it opens with {facts} and was made with {expected}")
-
-
-def _has_bytes(path: str) -> bool:
-    try:
-        return os.path.getsize(path) > 0
-    except OSError:
-        return False

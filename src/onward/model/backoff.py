@@ -18,5 +18,6 @@ def delay_s(tries: int, chance: float, *, first_s: float = 0.5, factor: float = 
         factor: Growth of the bound from one try to the next.
         longest_s: The bound never grows beyond this, in seconds.
     """
-    bound = min(longest_s, first_s * factor ** (max(tries, 1) - 1))
+    # Beyond 60 doublings the bound has long been reached, and a float would overflow.
+    bound = min(longest_s, first_s * factor ** min(max(tries, 1) - 1, 60))
     return bound * (0.5 + chance / 2)

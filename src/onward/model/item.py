@@ -1,7 +1,7 @@
 """What an item is called: its key, and the name its output gets from the key.
 
 A key is the lasting identity of an item inside a job: a relative POSIX path in NFC, or whatever lasting name a source
-gives. It is never a content hash and never an absolute path. Reading an item's bytes is not here: `engine/source.py`.
+gives. It is never a content hash and never an absolute path. How an item's bytes are read is `engine/file_source.py`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 COMPRESSION_SUFFIXES = (".gz", ".xz", ".zst")
 _NAME_BYTES_MAX = 255
+_ELSEWHERE = frozenset({"", ".", ".."})
 
 
 class Signature(NamedTuple):
@@ -60,20 +61,29 @@ def stem(key: str) -> str:
 
 
 def output_path(key: str, suffix: str) -> str:
-    """Return where the output of `key` stands, relative to the output folder.
+    """Return where the output of `key` stands, relative to the output folder, and never outside of it.
 
-    A name longer than 255 bytes is cut and gets eight hex digits of the key's digest, so that it stays one name.
+    Keys that are not clean relative paths (`../x`, `/x`, `a//b`) get a `~` where a part would lead elsewhere. A part
+    longer than 255 bytes is cut and gets eight hex digits of a digest, so that it stays one name.
 
     >>> output_path("2024/AAPL_10-K.html.gz", ".json")
     '2024/AAPL_10-K.json'
     """
-    base = stem(key)
-    folder, slash, name = base.rpartition("/")
-    if len((name + suffix).encode()) > _NAME_BYTES_MAX:
-        mark = "~" + sha256(key.encode()).hexdigest()[:8]
+    *folders, name = stem(key).split("/")
+    return "/".join([*(_part(folder, "", folder) for folder in folders), _part(name, suffix, key)])
+
+
+def _part(name: str, suffix: str, preimage: str) -> str:
+    """Return a name that is one part of a path; `preimage` tells it from others when it must be cut."""
+    part = name + suffix
+    if part in _ELSEWHERE or "\0" in part:
+        name = name.replace("\0", "\\x00") + "~"
+        part = name + suffix
+    if len(part.encode()) > _NAME_BYTES_MAX:
+        mark = "~" + sha256(preimage.encode()).hexdigest()[:8]
         room = _NAME_BYTES_MAX - len((mark + suffix).encode())
-        name = name.encode()[:room].decode("utf-8", "ignore") + mark
-    return folder + slash + name + suffix
+        part = name.encode()[:room].decode("utf-8", "ignore") + mark + suffix
+    return part
 
 
 def quarantine_path(key: str, *, owns_output: bool = True) -> str:

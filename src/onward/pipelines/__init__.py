@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import traceback
 
 from onward.engine.pipeline import Pipeline
 from onward.errors import PipelineInvalid
@@ -86,4 +87,12 @@ def _load_file(path: str) -> object:
 
 
 def _unimportable(name: str, error: Exception) -> PipelineInvalid:
-    return PipelineInvalid(f"'{name}' cannot be imported: {type(error).__name__}: {error}.")
+    at = ""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
+    own = [frame for frame in frames if frame.filename != __file__]
+    if isinstance(error, SyntaxError):
+        at = f" ({os.path.basename(error.filename or name)}, line {error.lineno})"
+    elif own:
+        at = f" ({os.path.basename(own[-1].filename)}, line {own[-1].lineno})"
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    return PipelineInvalid(f"'{name}' cannot be imported{at}: {type(error).__name__}: {text}.")

@@ -15,6 +15,7 @@ from onward.files.lock import FileLock, LockHeld
 
 STATE_FOLDER = ".onward"
 _LEDGER = "ledger.db"
+_MOMENT_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,8 @@ class Workspace:
             LockHeld: Another process has it.
         """
         os.makedirs(os.path.join(self.state, "locks"), exist_ok=True)
-        return FileLock(os.path.join(self.state, "locks", f"job-{job_id}.lock"))
+        # A question (`is_held`) has the lock for a moment, which must not turn a run away.
+        return FileLock(os.path.join(self.state, "locks", f"job-{job_id}.lock"), wait_s=_MOMENT_S)
 
 
 def find(flag: str | None = None, *, start: str | None = None) -> Workspace:

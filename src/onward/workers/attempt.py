@@ -7,6 +7,7 @@ and end the worker.
 from __future__ import annotations
 
 import errno
+import re
 import time
 import traceback as tracebacks
 from collections.abc import Callable, Iterable
@@ -21,7 +22,9 @@ from onward.model.validation import Check, Status, Validation
 _ENVIRONMENT = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 """Errors while staging that tell of the disk and not of the item."""
 
-_PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.EINTR, errno.ETIMEDOUT, errno.ENOMEM})
+_PASSING = frozenset({
+    errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.EINTR, errno.ETIMEDOUT, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT,
+})
 """Errors after which another attempt may well succeed."""
 
 _TRACEBACK_MAX = 8000
@@ -119,8 +122,7 @@ class Bench:
 
 def _slug(error: BaseException) -> str:
     """Return the reason for an error that is not ours: its type in the spelling of reasons."""
-    name = type(error).__name__
-    return "".join("-" + c.lower() if c.isupper() and at else c.lower() for at, c in enumerate(name))
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", type(error).__name__).lower()
 
 
 def _answers(check: Callable[..., object], answer: object) -> Iterable[Check]:

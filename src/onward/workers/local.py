@@ -28,10 +28,13 @@ from onward.errors import DeadlineExceeded, WorkerDied
 _BATCH_S = 0.02
 """A batch is so many tasks as fit into this time, so that what a crash repeats stays small."""
 _BATCH_MAX = 64
+_LONG_S = 0.25
+"""Items that take longer are handed out one by one: waiting for the next costs little beside them."""
 _HEADER = struct.Struct("<I")
 _STATE = struct.Struct("<qd")
 _IDLE = -1
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 def start(assignment: Assignment) -> LocalExecutor:
@@ -61,14 +64,19 @@ class LocalExecutor:
         wanted += (self._assignment.workers - len(self._workers)) * target
         return max(0, wanted - len(self._backlog))
 
+    def _idle(self) -> int:
+        return sum(not worker.held for worker in self._workers)
+
     def _per_worker(self) -> int:
+        if self._mean_s > _LONG_S:
+            return 1  # nobody waits behind a long item while another worker has nothing to do
         # One being worked on and one waiting, or so many as take a batch's time.
         return 1 + max(1, min(_BATCH_MAX, int(_BATCH_S / max(self._mean_s, 1e-6))))
 
     def submit(self, tasks: Sequence[Task]) -> None:
         """Take tasks and hand them to the workers that hold least, starting workers as long as they are needed."""
         self._backlog.extend(tasks)
-        while len(self._workers) < self._assignment.workers and len(self._backlog) > len(self._workers):
+        while len(self._workers) < self._assignment.workers and len(self._backlog) > self._idle():
             self._start_worker()
         self._feed()
 
@@ -107,9 +115,12 @@ class LocalExecutor:
     def _poll(self, timeout_s: float) -> None:
         for ready, _ in self._selector.select(timeout_s):
             worker: _Worker = ready.data
+            if worker not in self._workers:
+                continue  # its line and its end were both ready, and it is buried already
             reports, is_alive = worker.receive()
             self._done += reports
-            if not is_alive:
+            # A process that it started may hold its line open; its own end is what counts.
+            if not is_alive or ready.fd == worker.end_fd:
                 self._bury(worker)
 
     def _end_overdue(self) -> None:
@@ -143,6 +154,8 @@ class LocalExecutor:
 
     def _replace(self, worker: _Worker) -> None:
         self._selector.unregister(worker.socket)
+        if worker.end_fd >= 0:
+            self._selector.unregister(worker.end_fd)
         self._workers.remove(worker)
         worker.close()
         self._backlog.extendleft(reversed(worker.held))
@@ -154,6 +167,8 @@ class LocalExecutor:
         worker = _Worker(self._assignment, [other.socket for other in self._workers])
         self._workers.append(worker)
         self._selector.register(worker.socket, selectors.EVENT_READ, worker)
+        if worker.end_fd >= 0:
+            self._selector.register(worker.end_fd, selectors.EVENT_READ, worker)
 
     def kill(self) -> None:
         """End all workers and what they started, at once."""
@@ -205,6 +220,7 @@ class _Worker:
                 sys.stderr.flush()
                 os._exit(code)  # never the parent's exit handlers, nor its connection to the ledger
         theirs.close()
+        self.end_fd = _open_end(self.pid)
         # The parent sets it too: whichever comes first, the group exists before anything is killed by it.
         try:
             os.setpgid(self.pid, self.pid)
@@ -273,6 +289,7 @@ class _Worker:
     def leave(self) -> None:
         """Close the line and wait until an idle worker has left."""
         self.socket.close()
+        self._close_end()
         until = time.monotonic() + 2.0
         while self._status is None and time.monotonic() < until:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
@@ -285,7 +302,13 @@ class _Worker:
 
     def close(self) -> None:
         self.socket.close()
+        self._close_end()
         self._state.close()
+
+    def _close_end(self) -> None:
+        if self.end_fd >= 0:
+            os.close(self.end_fd)
+            self.end_fd = -1
 
     def end(self) -> str:
         """Say how it ended."""
@@ -297,6 +320,14 @@ class _Worker:
     def _wait(self) -> None:
         if self._status is None:
             _, self._status = os.waitpid(self.pid, 0)
+
+
+def _open_end(pid: int) -> int:
+    """Return a descriptor that becomes readable when the process ends, or -1 where there is no such thing."""
+    try:
+        return os.pidfd_open(pid)
+    except (OSError, AttributeError):
+        return -1  # not Linux, or an old one: the closed line tells, unless a child of the worker holds it open
 
 
 def _descendants(pid: int) -> list[int]:
@@ -346,7 +377,10 @@ def _work(assignment: Assignment, line: socket.socket, state: mmap.mmap, parent:
 def _die_with(parent: int) -> None:
     """Ask the kernel to end this process with its parent, however the parent ends."""
     try:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        libc = ctypes.CDLL(None)
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        # What a step starts stays below the worker, also when it detaches itself, and so ends with it.
+        libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
     except (OSError, AttributeError):
         pass  # not Linux: the closed line ends an idle worker, and a busy one after its task
     if os.getppid() != parent:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from onward.pipelines.filings.answers import answer_of
+from onward.pipelines.filings.apart import listed_section, set_behind
 from onward.pipelines.filings.boundaries import (
     end_before,
     find_signatures,
-    names_officers,
     next_part,
     unnumbered_section,
 )
@@ -53,11 +54,15 @@ def extract(parsed: ParsedFiling, config: Mapping[str, Any] | None = None) -> Ex
         spans = _spans(blocks, form, contents, starts, furniture, date)
         notes = ()
     kept = {at for span in spans if span.first is not None for at in (span.first, span.first + 1)}
+    unwanted = _all_furniture(blocks, headings, spans, furniture) - kept
+    for first, last in {(span.first, span.last) for span in spans if span.first is not None and span.last is not None}:
+        section = listed_section(blocks, contents, first, last, furniture.blocks)
+        if section is not None and section.is_alone:
+            blocks, spans, unwanted = set_behind(blocks, spans, unwanted, section)
+            notes = (*notes, "the executive officers' section, which the contents list apart, is set behind its item")
+            break
     return ExtractedFiling(
-        parsed=parsed,
-        items=tuple(spans),
-        furniture=_all_furniture(blocks, headings, spans, furniture) - kept,
-        notes=notes,
+        parsed=replace(parsed, blocks=blocks), items=tuple(spans), furniture=frozenset(unwanted), notes=notes
     )
 
 
@@ -152,7 +157,7 @@ def _spans(
         status = answer_of(title, body, _footnotes(blocks, last))
         chars = len(body)
         confidence, doubts = weigh(evidence, place, status, chars, is_ended=has_next or signatures is not None)
-        if _holds_listed_section(blocks, contents, first, last):
+        if listed_section(blocks, contents, first, last, furniture.blocks) is not None:
             confidence = min(confidence, 0.85)
             doubts = (*doubts, "the contents list the executive officers apart, and their section stands inside it")
         for entry in start.items:
@@ -230,18 +235,6 @@ def _if_nothing(blocks: Sequence[Block], start: Start, last: int) -> int:
     if behind < last and not start.heading.run_in_chars and _NOTHING.fullmatch(blocks[behind].text):
         return behind + 1
     return last
-
-
-def _holds_listed_section(blocks: Sequence[Block], contents: Contents, first: int, last: int) -> bool:
-    """Whether the contents list a section of their own that stands inside `[first, last)`."""
-    names = {
-        name
-        for begin, end in contents.spans
-        for block in blocks[begin:end]
-        if names_officers(block.text.split("\t")[0])
-        for name in block.links
-    }
-    return bool(names) and any(not names.isdisjoint(block.anchors) for block in blocks[first + 1 : last])
 
 
 def _body(blocks: Sequence[Block], start: Start, last: int, furniture: frozenset[int]) -> str:
