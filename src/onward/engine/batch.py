@@ -160,6 +160,9 @@ class Batch:
         if os.path.exists(out) and not os.path.isdir(out):
             msg = f"The output '{printable(out)}' is a file; name a folder."
             raise UsageError(msg)
+        if os.path.realpath(out) == os.path.realpath(place):
+            msg = f"The output '{printable(out)}' is the input itself; name another folder, which may be inside it."
+            raise UsageError(msg)
         workspace = find(options.state)
         gathered = sources.gather(
             pipeline.name,

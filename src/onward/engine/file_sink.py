@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from onward.engine.pipeline import Staged
@@ -133,6 +134,16 @@ class FileSink:
     def has_staged(self, name: str, digest: str) -> bool:
         """Say whether a staged file is there with this digest."""
         return _has(self.staging.path(name), digest)
+
+    def is_taken(self, output: str) -> bool:
+        """Say whether a folder, or something else that is neither file nor link, stands at an output path."""
+        try:
+            mode = os.lstat(self.staging.final(output)).st_mode
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return not (stat.S_ISREG(mode) or stat.S_ISLNK(mode))
 
     def has_published(self, output: str, digest: str) -> bool:
         """Say whether an output file is there with this digest."""

@@ -366,4 +366,4 @@ class FileReading:
 
 
 def _signature(st: os.stat_result) -> Signature:
-    return Signature(st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino)
+    return walk.signature_of(st)

@@ -198,6 +198,9 @@ class Sink(Protocol):
     def has_staged(self, name: str, digest: str) -> bool:
         """Say whether a staged result is there, whole."""
 
+    def is_taken(self, output: str) -> bool:
+        """Say whether an output cannot be written because of what stands in its place."""
+
     def has_published(self, output: str, digest: str) -> bool:
         """Say whether an output is there and has this digest."""
 

@@ -273,7 +273,7 @@ class Plan:
             content_today=today,
             recipe_difference=self.today.difference(recipe_id),
             is_waiting=item.retry_at is not None and item.retry_at > self.now,
-            is_cleared=problem is None and _is_cleared(item, digests.get(entry.key)),
+            is_cleared=problem is None and self._is_cleared(item, output, digests.get(entry.key)),
             output_problem=None if known.version is None else self._output_problem(known.version, moved, output),
             is_forced=self.wish.full or entry.key in self.wish.force,
         )
@@ -287,6 +287,12 @@ class Plan:
         if moved.cached is not None and moved.cached.outputs.get(output) == there:
             return None  # looked at before: the same bytes under another mtime
         return None if self.sink.has_published(output, to_digest(version.digest)) else Reason.OUTPUT_ALTERED
+
+    def _is_cleared(self, item: Item, output: str, content_today: str | None) -> bool:
+        """Say whether what kept an item from being tried is gone: its output is free, or its bytes can be read."""
+        if item.note == OutputCollides.slug:
+            return not self.sink.is_taken(output)
+        return item.note == InputUnreadable.slug and item.content is None and content_today is not None
 
     def _may_collide(self, entries: Sequence[Entry], known: Mapping[str, Known], cached: Cached) -> bool:
         """Say whether any of these entries is not simply the one that made what stands at its output."""
@@ -326,13 +332,6 @@ class Plan:
             if one.item.state != ItemState.GONE:
                 self.counts.deleted += 1
                 yield Planned(one.item.key, Decision(Action.SKIP, Reason.GONE), None, one, state, None)
-
-
-def _is_cleared(item: Item, content_today: str | None) -> bool:
-    """Say whether what kept an item from being tried is gone: its output is free, or its bytes can be read again."""
-    return item.note == OutputCollides.slug or (
-        item.note == InputUnreadable.slug and item.content is None and content_today is not None
-    )
 
 
 def _content_before(known: Known) -> str | None:

@@ -99,9 +99,17 @@ def _load_syncfs() -> Callable[[int], int] | None:
     return lambda fd: 0 if function(fd) == 0 else ctypes.get_errno()
 
 
-def move_into_place(new: str, path: str) -> None:
-    """Rename a finished file to its final name, durably: after a crash the old whole file stands there, or this one."""
+def move_into_place(new: str, path: str, *, old: str | None = None) -> None:
+    """Rename a finished file to its final name, durably: after a crash the old whole file stands there, or this one.
+
+    Args:
+        new: The finished file, in the same folder.
+        path: Its final name.
+        old: Another name to keep what stands at `path` under.
+    """
     fsync_file(new)
+    if old is not None:
+        os.link(path, old)
     os.replace(new, path)
     fsync_folder(os.path.dirname(path))
 

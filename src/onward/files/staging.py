@@ -72,6 +72,9 @@ class Staging:
             while view:
                 view = view[os.write(fd, view) :]
             return os.fstat(fd)
+        except BaseException:
+            self.discard(name)
+            raise
         finally:
             os.close(fd)
 
@@ -100,7 +103,11 @@ class Staging:
         try:
             os.replace(self.path(name), final)
         except FileNotFoundError:
-            if not os.path.lexists(final):
+            if os.path.lexists(self.path(name)):  # the folder was removed since it was made
+                self._known_folders.discard(folder)
+                changed += self._ensure_folder(folder)
+                os.replace(self.path(name), final)
+            elif not os.path.lexists(final):
                 raise
         changed.append(folder)
         return changed

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 from collections.abc import Callable, Iterable, Iterator
-from struct import Struct
 
 from onward.model.item import Signature
 
-_PACK = Struct("<qqqQ")
+_PACK = struct.Struct("<qqqQ")
 _WIDTH = _PACK.size
-_SHORT = Struct("<qq")
+_SHORT = struct.Struct("<qq")
 _SHORT_WIDTH = _SHORT.size
 _KIND = stat.S_IFMT(0o777777)
 _REGULAR = stat.S_IFREG
@@ -58,7 +58,6 @@ def look(folder: bytes, matches: NameFilter, *, root: bytes) -> Look:
     """
     seen = Look()
     records, folders = seen.records, seen.folders
-    pack = _PACK.pack
     with os.scandir(folder) as entries:
         for entry in entries:
             name = entry.name
@@ -72,7 +71,7 @@ def look(folder: bytes, matches: NameFilter, *, root: bytes) -> Look:
                 continue  # removed between listing and stat: as if it had been removed before
             kind = st.st_mode & _KIND
             if kind == _REGULAR:
-                records.append(name + b"\0" + pack(st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino))
+                records.append(name + b"\0" + _pack(st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino))
             elif kind == stat.S_IFDIR:
                 folders.append(name)
             elif kind == stat.S_IFLNK:
@@ -95,7 +94,7 @@ def _look_through_link(entry: os.DirEntry[bytes], root: bytes, seen: Look) -> No
         seen.problems.append((entry.name, "is a link that leads nowhere"))
         return
     if stat.S_ISREG(st.st_mode):
-        seen.records.append(entry.name + b"\0" + _PACK.pack(st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino))
+        seen.records.append(entry.name + b"\0" + _pack(st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino))
     elif not stat.S_ISDIR(st.st_mode):
         seen.problems.append((entry.name, "is a link to something that is not a regular file"))
 
@@ -112,7 +111,24 @@ def join(name: bytes, signature: bytes) -> bytes:
 
 def pack_signature(signature: Signature) -> bytes:
     """Return the packed form of a signature."""
-    return _PACK.pack(*signature)
+    return _pack(*signature)
+
+
+def signature_of(st: os.stat_result) -> Signature:
+    """Return the signature that a look at this file gives."""
+    return Signature(st.st_size, _clamped(st.st_mtime_ns), _clamped(st.st_ctime_ns), st.st_ino)
+
+
+def _pack(size_bytes: int, mtime_ns: int, ctime_ns: int, inode: int) -> bytes:
+    try:
+        return _PACK.pack(size_bytes, mtime_ns, ctime_ns, inode)
+    except struct.error:
+        return _PACK.pack(size_bytes, _clamped(mtime_ns), _clamped(ctime_ns), inode)
+
+
+def _clamped(time_ns: int) -> int:
+    """Return a time that 64 bits hold: file systems know years after 2262, and one such file must not end a scan."""
+    return max(-(2**63), min(time_ns, 2**63 - 1))
 
 
 def unpack_signature(packed: bytes) -> Signature:
@@ -150,7 +166,11 @@ def look_at_outputs(folder: bytes) -> bytes:
             for entry in entries:
                 if entry.is_file(follow_symlinks=False):
                     st = entry.stat(follow_symlinks=False)
-                    found.append(entry.name + b"\0" + pack(st.st_size, st.st_mtime_ns))
+                    try:
+                        packed = pack(st.st_size, st.st_mtime_ns)
+                    except struct.error:
+                        packed = pack_output(st.st_size, st.st_mtime_ns)
+                    found.append(entry.name + b"\0" + packed)
     except (FileNotFoundError, NotADirectoryError):
         pass
     found.sort()
@@ -159,7 +179,7 @@ def look_at_outputs(folder: bytes) -> bytes:
 
 def pack_output(size_bytes: int, mtime_ns: int) -> bytes:
     """Return size and mtime of an output as `look_at_outputs` packs them."""
-    return _SHORT.pack(size_bytes, mtime_ns)
+    return _SHORT.pack(size_bytes, _clamped(mtime_ns))
 
 
 def pack_outputs(outputs: Iterable[tuple[str, bytes]]) -> bytes:

@@ -55,12 +55,11 @@ def rebuild(path: str) -> dict[str, object]:
         finally:
             old.close()
         kept = f"{path}.old-{clock.now()}"
-        os.link(path, kept)
         for suffix in ("-wal", "-shm"):
             with suppress(FileNotFoundError):
                 os.unlink(path + suffix)  # emptied above; beside the new file it would be taken for its own
         fresh = connect(new, writes=True)
-        place(fresh, new, path)
+        place(fresh, new, path, old=kept)
         head_file = HeadFile(path + ".head")
         head_file.name_ledger(source.uuid)
         head_file.close()

@@ -91,11 +91,11 @@ def make(path: str, *, ledger_uuid: str | None = None) -> apsw.Connection:
     return db
 
 
-def place(db: apsw.Connection, new: str, path: str) -> None:
-    """Close a file that `make` made and put it in its place, durably."""
+def place(db: apsw.Connection, new: str, path: str, *, old: str | None = None) -> None:
+    """Close a file that `make` made and put it in its place, durably; what stood there is kept under the name `old`."""
     checkpoint(db)
     db.close()
-    move_into_place(new, path)
+    move_into_place(new, path, old=old)
 
 
 def checkpoint(db: apsw.Connection) -> None:

@@ -170,6 +170,21 @@ def test_the_officers_section_inside_item_1_does_not_cut_it() -> None:
     assert "None left." in words(filing, "1")
 
 
+def test_a_section_of_officers_that_the_contents_list_apart_is_set_behind_item_1() -> None:
+    # Microsoft, 10-K for fiscal 2013: it stands between "Customers" and "Employees".
+    officers = "<p><a name='officers'></a><u>EXECUTIVE OFFICERS</u></p><p>Ms. Doe was named president.</p>"
+    section = f"<p><u>CUSTOMERS</u></p><p>{FILLER}</p>{officers}<p><u>EMPLOYEES</u></p><p>None left.</p>"
+    row = "<tr><td>Item 1A.</td>"
+    listed = contents().replace(row, f"<tr><td><a href='#officers'>Executive Officers</a></td><td>4</td></tr>{row}")
+
+    filing = cleaned(annual(before=listed, texts={"1": section}))
+
+    assert "EXECUTIVE OFFICERS" not in words(filing, "1")
+    assert words(filing, "1").endswith("None left.")
+    assert filing.text.index("Ms. Doe") < item(filing, "1A").start
+    assert item(filing, "1").confidence < SURE
+
+
 def test_before_2005_risk_factors_are_a_section_of_item_1() -> None:
     others = "ITEM 2. PROPERTIES\n\nNone.\n\nITEM 3. LEGAL PROCEEDINGS\n\nNone.\n"
     body = f"ITEM 1. BUSINESS\n\n{FILLER}\n\nRISK FACTORS\n\nWe may fail.\n\n{others}"

@@ -25,6 +25,7 @@ _OFFICERS = re.compile(
     r"(?:EXECUTIVE|CORPORATE|PRINCIPAL) OFFICERS\b.{0,80}",
     re.IGNORECASE,
 )
+_PLAIN_CHARS = 80
 _PARTS = ("I", "II", "III", "IV")
 _PART_TITLES = re.compile(r"\W*(?:OTHER INFORMATION|FINANCIAL INFORMATION)\W*(?:\(continued\))?\W*", re.IGNORECASE)
 
@@ -56,13 +57,10 @@ def unnumbered_section(blocks: Sequence[Block], first: int, last: int, *, ends_i
         if len(text) > 140 or text[-1] in ",;":
             continue
         # Elsewhere the section may be the item's own, with more of the item behind it: only its own number parts it.
-        if (ends_item or _OWN_NUMBER.match(text)) and _OFFICERS.fullmatch(text) and _is_set_apart(block):
+        is_apart = block.stands_out or text.isupper() or block.centred or (ends_item and len(text) <= _PLAIN_CHARS)
+        if (ends_item or _OWN_NUMBER.match(text)) and is_apart and text[-1] != "." and _OFFICERS.fullmatch(text):
             return at
     return None
-
-
-def _is_set_apart(block: Block) -> bool:
-    return block.stands_out or block.text.isupper() or block.centred
 
 
 def next_part(blocks: Sequence[Block], first: int, last: int, part: str, furniture: frozenset[int]) -> int | None:

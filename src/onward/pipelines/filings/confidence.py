@@ -12,20 +12,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from onward.pipelines.filings.detectors.contents import Contents
-from onward.pipelines.filings.detectors.furniture import Furniture
 from onward.pipelines.filings.detectors.vote import Start, reach
-from onward.pipelines.filings.document import ItemStatus
+from onward.pipelines.filings.document import Block, ItemStatus
+from onward.pipelines.filings.echoes import Echoes, find_echoes
 from onward.pipelines.filings.forms import Form, FormItem
 
-__all__ = ["NOT_TITLED", "SURE", "Evidence", "weigh", "weigh_missing"]
+__all__ = ["NOT_TITLED", "SURE", "Evidence", "tells", "weigh", "weigh_missing"]
 
 SURE = 0.9
 NOT_TITLED = "its title is not the form's"
 _MOST = 0.98
 _COMPLETE = 0.85
+_FREE = re.compile(r"reserved|removed|omitted|not applicable|\*|none", re.IGNORECASE)
 _WITNESS_ALONE = {"title": 0.75, "part": 0.6, "contents": 0.8, "text": 0.95}
 _WAIVED = re.compile(r"\b(?:n/a|not applicable|none|not required|omitted)\W*$", re.IGNORECASE)
-_HEADER_ITEM = re.compile(r"\bITEMS?\W{1,3}(\d{1,2}[A-D]?)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +35,11 @@ class Evidence:
     Args:
         form: The form's catalogue.
         starts: The chosen starts.
+        echoes: What the headings that were passed over say against them.
         listed: Items that a contents table of the filing lists; empty when it has none.
-        header_items: Page -> item numbers named in its running header.
         missing: Items that the filing should have by date or contents and for which no start was chosen.
+        optional: Items that the form lets a filing leave out, or that are rarely more than a word.
+        early: Items that the form asks for soon after the filing's date.
         waived: Items that the contents themselves answer ("N/A").
         share_found: Share of the expected items that were found.
         has_contents: Whether it has a contents table.
@@ -45,15 +47,26 @@ class Evidence:
 
     form: Form
     starts: tuple[Start, ...]
+    echoes: Echoes
     listed: frozenset[tuple[str | None, str]]
-    header_items: dict[int, frozenset[str]]
     missing: frozenset[tuple[str | None, str]]
+    optional: frozenset[tuple[str | None, str]]
+    early: frozenset[tuple[str | None, str]]
     waived: frozenset[tuple[str | None, str]]
     share_found: float
     has_contents: bool
 
     @classmethod
-    def of(cls, form: Form, contents: Contents, starts: Sequence[Start], furniture: Furniture, date: str) -> Evidence:
+    def of(
+        cls,
+        blocks: Sequence[Block],
+        form: Form,
+        contents: Contents,
+        starts: Sequence[Start],
+        passed_over: Sequence[Start],
+        furniture: frozenset[int],
+        date: str,
+    ) -> Evidence:
         """Gather the evidence of a document."""
         entries = [entry.heading for entry in contents.entries if len(entry.heading.choices) == 1]
         waived = frozenset(entry.choices[0].id for entry in entries if _WAIVED.search(entry.title))
@@ -61,16 +74,14 @@ class Evidence:
         found = {entry.id for start in starts for entry in start.items}
         asked = {entry.id for entry in form.items if not form.is_menu and date and entry.is_expected(date)}
         expected = (listed or asked) if not form.is_menu else frozenset(found)
-        headers = {
-            page: frozenset(name.upper() for text in texts for name in _HEADER_ITEM.findall(text))
-            for page, texts in furniture.headers.items()
-        }
         return cls(
             form=form,
             starts=tuple(starts),
+            echoes=find_echoes(blocks, starts, passed_over, furniture, is_menu=form.is_menu),
             listed=listed,
-            header_items={page: items for page, items in headers.items() if items},
             missing=frozenset((asked | listed) - found - waived),
+            optional=frozenset(entry.id for entry in form.items if entry.is_optional),
+            early=frozenset(entry.id for entry in form.items if date and entry.since[:4] == _year_after(date)),
             waived=waived,
             share_found=len(set(expected) & found) / len(expected) if expected else float(bool(found)),
             has_contents=bool(contents.entries),
@@ -82,7 +93,7 @@ class Evidence:
 
 
 def weigh(
-    evidence: Evidence, place: int, status: ItemStatus, chars: int, *, is_ended: bool
+    evidence: Evidence, place: int, status: ItemStatus, body: str, *, is_ended: bool
 ) -> tuple[float, tuple[str, ...]]:
     """Return the confidence of a found item, and what speaks against it.
 
@@ -90,11 +101,12 @@ def weigh(
         evidence: Of the whole document.
         place: Which of the chosen starts it is.
         status: What its text amounts to.
-        chars: Length of its text without the heading.
+        body: Its text without the heading.
         is_ended: Whether a heading or the signatures end it, rather than the document.
     """
     start = evidence.starts[place]
     heading = start.heading
+    chars = len(body)
     score = 0.55
     score += 0.15 if heading.is_titled else 0.0
     score += 0.10 if "style" in start.witnesses else 0.0
@@ -105,8 +117,7 @@ def weigh(
     lids: list[tuple[float, str]] = [(_MOST, "")]
     if len(start.witnesses) == 1:
         lids.append((_WITNESS_ALONE.get(start.witnesses[0], _MOST), f"only the {start.witnesses[0]} speaks for it"))
-    if start.rivals and "contents" not in start.witnesses:
-        lids.append((0.8, f"another heading claims it as well (block {start.rivals[0]})"))
+    lids.extend(_echo_doubts(evidence, place))
     if heading.is_mention or heading.has_page:
         lids.append((0.6, "the heading reads like a mention or a contents entry"))
     if not heading.is_titled:
@@ -116,9 +127,30 @@ def weigh(
     if not is_ended:
         lids.append((0.85, "nothing ends it but the document"))
     lids.extend(_length_doubts(start.items, status, chars))
-    lids.extend(_neighbour_doubts(evidence, place, chars))
+    lids.extend(_neighbour_doubts(evidence, place, body))
     lid = min(lids)[0]
     return round(min(score, lid), 3), tuple(reason for _, reason in sorted(lids) if reason)
+
+
+def _echo_doubts(evidence: Evidence, place: int) -> list[tuple[float, str]]:
+    """Doubt an item for which, or inside which, another heading speaks."""
+    echoes, found = evidence.echoes, []
+    if place in echoes.rivals:
+        found.append((0.8, f"another heading claims it as well (block {echoes.rivals[place]})"))
+    if place in echoes.repeats:
+        found.append((0.85, f"a second heading of its own stands inside (block {echoes.repeats[place]})"))
+    if place + 1 in echoes.repeats:
+        found.append((0.85, "the item behind it may begin at another heading"))
+    if place in echoes.strangers:
+        found.append(
+            (0.8, f"the heading of an item that was not found stands inside (block {echoes.strangers[place]})")
+        )
+    if echoes.is_second_set:
+        found.append((0.8, "the document holds a second set of headings"))
+    near = evidence.starts[max(0, place - 1) : place + 2]
+    if any(start.is_displaced for start in near):
+        found.append((0.8, "it stands beside an item that breaks the form's order"))
+    return found
 
 
 def _length_doubts(items: Sequence[FormItem], status: ItemStatus, chars: int) -> list[tuple[float, str]]:
@@ -133,12 +165,20 @@ def _length_doubts(items: Sequence[FormItem], status: ItemStatus, chars: int) ->
     return []
 
 
-def _neighbour_doubts(evidence: Evidence, place: int, chars: int) -> list[tuple[float, str]]:
+def _neighbour_doubts(evidence: Evidence, place: int, body: str) -> list[tuple[float, str]]:
     """Doubt an item behind which the next one was not found, or is not sure: where it ends is not sure then."""
     following_start = evidence.starts[place + 1] if place + 1 < len(evidence.starts) else None
-    if following_start is not None and following_start.witnesses in {("title",), ("part",)}:
-        return [(0.85, f"item {following_start.items[0].item} behind it is found by its title alone")]
-    if evidence.form.is_menu or not evidence.missing:
+    if following_start is not None:
+        name = following_start.items[0].item
+        if following_start.witnesses in {("title",), ("part",), ("contents",)}:
+            return [(0.85, f"only the {following_start.witnesses[0]} shows where item {name} behind it begins")]
+        if following_start.is_bare and not _FREE.search(following_start.heading.title):
+            return [(0.85, f"the heading of item {name} behind it has no text")]
+    found = {entry.id for start in evidence.starts for entry in start.items}
+    if evidence.form.is_menu:
+        told = [entry for entry in evidence.form.items if entry.id not in found and tells(entry, body)]
+        return [(0.85, f"it has words of item {told[0].item}, which was not found")] if told else []
+    if not evidence.missing:
         return []
     order = [entry.id for entry in evidence.form.items]
     _, last = reach(evidence.starts[place], evidence.form)
@@ -149,15 +189,33 @@ def _neighbour_doubts(evidence: Evidence, place: int, chars: int) -> list[tuple[
     listed = [entry for entry in lost if entry in evidence.listed]
     if listed:
         return [(0.6, f"the contents list item {listed[0][1]} next, and it was not found")]
-    if lost and not evidence.listed and chars > 300:
+    if any(entry not in evidence.optional for entry in lost):
         return [(0.8, f"item {lost[0][1]} is expected next, and was not found")]
-    if lost and chars > 300 and evidence.share_found < _COMPLETE:
-        return [(0.85, f"item {lost[0][1]} is expected next, and the filing does not list it")]
+    told = [entry for entry in evidence.form.items if entry.id in lost and tells(entry, body)]
+    if told:
+        return [(0.85, f"it has words of item {told[0].item}, which was not found")]
+    if lost and len(body) > 300 and (not evidence.listed or evidence.share_found < _COMPLETE):
+        return [(0.85, f"item {lost[0][1]} is expected next, and was not found")]
     return []
 
 
-def weigh_missing(evidence: Evidence, entry: FormItem) -> tuple[float, tuple[str, ...]]:
-    """Return the confidence that the filing does not have an item, and what speaks against it."""
+def tells(entry: FormItem, body: str) -> bool:
+    """Whether a text has words that hardly any item but `entry` has."""
+    return bool(entry.telling) and re.search(entry.telling, body, re.IGNORECASE | re.MULTILINE) is not None
+
+
+def _year_after(date: str) -> str:
+    return str(int(date[:4]) + 1) if date[5:7] > "06" else date[:4]
+
+
+def weigh_missing(evidence: Evidence, entry: FormItem, *, is_told: bool) -> tuple[float, tuple[str, ...]]:
+    """Return the confidence that the filing does not have an item, and what speaks against it.
+
+    Args:
+        evidence: Of the whole document.
+        entry: The item.
+        is_told: Whether the item before it has words that hardly any other item's text has.
+    """
     if entry.id in evidence.waived:
         return 0.9, ("the contents say that it is not applicable",)
     if entry.id in evidence.listed:
@@ -165,7 +223,9 @@ def weigh_missing(evidence: Evidence, entry: FormItem) -> tuple[float, tuple[str
     if evidence.share_found < 0.6:
         return 0.3, ("too few of the form's items were found",)
     if entry.id not in evidence.missing:
-        return 0.95, ()
+        return (0.85, ("the form began to ask for it soon after",)) if entry.id in evidence.early else (0.95, ())
     if evidence.listed and evidence.share_found >= _COMPLETE:
-        return 0.9, ("the form asks for it, and the filing does not list it",)
+        return (0.9 if entry.id in evidence.optional and not is_told else 0.85), (
+            "the form asks for it, and the filing does not list it",
+        )
     return 0.6, ("the form asks for it, and it was not found",)

@@ -8,8 +8,8 @@ in order, and nothing speaks against it. Here they are put together.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from typing import Any
 
 from onward.pipelines.filings.answers import answer_of
@@ -20,7 +20,7 @@ from onward.pipelines.filings.boundaries import (
     next_part,
     unnumbered_section,
 )
-from onward.pipelines.filings.confidence import Evidence, weigh, weigh_missing
+from onward.pipelines.filings.confidence import Evidence, tells, weigh, weigh_missing
 from onward.pipelines.filings.detectors.contents import Contents, find_contents
 from onward.pipelines.filings.detectors.crossref import Reference, read_index
 from onward.pipelines.filings.detectors.furniture import Furniture, find_furniture
@@ -44,14 +44,15 @@ def extract(parsed: ParsedFiling, config: Mapping[str, Any] | None = None) -> Ex
     blocks = parsed.blocks
     furniture = find_furniture(blocks)
     readings = [_read(blocks, form, furniture) for form in form_of(parsed.cover.form)]
-    form, headings, contents, starts = max(readings, key=lambda reading: sum(start.weight for start in reading[3]))
+    reading = max(readings, key=lambda reading: sum(start.weight for start in reading.starts))
+    form, headings, contents, starts = reading.form, reading.headings, reading.contents, reading.starts
     date = parsed.cover.filed or parsed.cover.period_end or ""
     if _is_cross_referenced(starts, contents):
         spans = _referenced(form, read_index(blocks, contents, furniture.numbers), date)
         notes: tuple[str, ...] = ("the items are found by a cross-reference index",)
     else:
         starts = fill_gaps(blocks, starts, contents, form, furniture.blocks, date)
-        spans = _spans(blocks, form, contents, starts, furniture, date)
+        spans = _spans(blocks, replace(reading, starts=starts), furniture, date)
         notes = ()
     kept = {at for span in spans if span.first is not None for at in (span.first, span.first + 1)}
     unwanted = _all_furniture(blocks, headings, spans, furniture) - kept
@@ -128,26 +129,36 @@ def _referenced(form: Form, references: Sequence[Reference], date: str) -> list[
     return spans
 
 
-def _read(
-    blocks: Sequence[Block], form: Form, furniture: Furniture
-) -> tuple[Form, list[Heading], Contents, list[Start]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reading:
+    """A document read by one form's catalogue."""
+
+    form: Form
+    headings: list[Heading]
+    contents: Contents
+    starts: list[Start]
+    passed_over: list[Start]
+
+
+def _read(blocks: Sequence[Block], form: Form, furniture: Furniture) -> _Reading:
     headings = find_headings(blocks, form, furniture.blocks)
     contents = find_contents(blocks, headings, form, furniture.blocks)
-    return form, headings, contents, choose(blocks, headings, contents, form, furniture.blocks)
+    starts, passed_over = choose(blocks, headings, contents, form, furniture.blocks)
+    return _Reading(form=form, headings=headings, contents=contents, starts=starts, passed_over=passed_over)
 
 
-def _spans(
-    blocks: Sequence[Block], form: Form, contents: Contents, starts: Sequence[Start], furniture: Furniture, date: str
-) -> list[ItemSpan]:
+def _spans(blocks: Sequence[Block], reading: _Reading, furniture: Furniture, date: str) -> list[ItemSpan]:
+    form, contents, starts = reading.form, reading.contents, reading.starts
     found: dict[tuple[str | None, str], ItemSpan] = {}
-    evidence = Evidence.of(form, contents, starts, furniture, date)
+    told: set[tuple[str | None, str]] = set()
+    evidence = Evidence.of(blocks, form, contents, starts, reading.passed_over, furniture.blocks, date)
     for place, start in enumerate(starts):
         first = start.heading.at
         has_next = place + 1 < len(starts)
         signatures = None if has_next else find_signatures(blocks, first + 1, furniture.blocks)
         last = starts[place + 1].heading.at if has_next else signatures or len(blocks)
         if has_next:
-            last = _within_part(blocks, start, starts[place + 1], last, furniture.blocks)
+            last = _within_part(blocks, start, starts[place + 1], last, furniture.blocks, contents)
         last = _without_unnumbered(blocks, start, last)
         last = end_before(blocks, first, last, furniture.blocks)
         if not has_next:
@@ -155,11 +166,11 @@ def _spans(
         title = " ".join(start.heading.title.split()) or start.items[0].title
         body = _body(blocks, start, last, furniture.blocks)
         status = answer_of(title, body, _footnotes(blocks, last))
-        chars = len(body)
-        confidence, doubts = weigh(evidence, place, status, chars, is_ended=has_next or signatures is not None)
+        confidence, doubts = weigh(evidence, place, status, body, is_ended=has_next or signatures is not None)
         if listed_section(blocks, contents, first, last, furniture.blocks) is not None:
             confidence = min(confidence, 0.85)
             doubts = (*doubts, "the contents list the executive officers apart, and their section stands inside it")
+        told.update(entry.id for entry in form.items if tells(entry, body))
         for entry in start.items:
             found[entry.id] = ItemSpan(
                 item=entry.item,
@@ -175,7 +186,7 @@ def _spans(
     _add_whole_parts(found, blocks, form, starts, contents, furniture.blocks)
     if form.is_menu:
         return sorted(found.values(), key=lambda span: span.first or 0)
-    return [found.get(entry.id) or _missing(entry, evidence, date) for entry in form.items]
+    return [found.get(entry.id) or _missing(entry, evidence, date, told) for entry in form.items]
 
 
 def _add_whole_parts(
@@ -212,12 +223,14 @@ def _add_whole_parts(
                 break
 
 
-def _within_part(blocks: Sequence[Block], start: Start, following: Start, last: int, furniture: frozenset[int]) -> int:
+def _within_part(
+    blocks: Sequence[Block], start: Start, following: Start, last: int, furniture: frozenset[int], contents: Contents
+) -> int:
     """Cut at the heading of the next item's part: what follows it introduces that part."""
     part = start.items[-1].part
     if part is None or part == following.items[0].part:
         return last
-    at = next_part(blocks, start.heading.at, last, part, furniture)
+    at = next_part(blocks, start.heading.at, last, part, furniture | contents.blocks_of(start.heading.at, last))
     return last if at is None else at
 
 
@@ -254,9 +267,9 @@ def _footnotes(blocks: Sequence[Block], last: int) -> str:
     return "\n".join(block.text for block in near if block.text.startswith(("*", "(*")) and len(block.text) < 800)
 
 
-def _missing(entry: FormItem, evidence: Evidence, date: str) -> ItemSpan:
+def _missing(entry: FormItem, evidence: Evidence, date: str, told: Set[tuple[str | None, str]]) -> ItemSpan:
     status = ItemStatus.OMITTED if date and entry.is_expected(date) else ItemStatus.ABSENT
-    confidence, doubts = weigh_missing(evidence, entry)
+    confidence, doubts = weigh_missing(evidence, entry, is_told=entry.id in told)
     return ItemSpan(
         item=entry.item, part=entry.part, status=status, title=entry.title, confidence=confidence, doubts=doubts
     )

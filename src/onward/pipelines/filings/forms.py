@@ -8,7 +8,7 @@ still have it (early adopters, late filers), so dates only say what a missing it
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 __all__ = ["Form", "FormItem", "form_of"]
@@ -26,6 +26,8 @@ class FormItem:
         since: First filing date (ISO) at which a filing is expected to have it.
         until: Last one.
         chars: Usual lengths of the whole item when it is answered in place, from shortest to longest.
+        is_optional: Whether a filing may leave it out where there is nothing to say.
+        telling: Regular expression for words that hardly any other item's text has; empty where there are none such.
     """
 
     item: str
@@ -35,6 +37,8 @@ class FormItem:
     since: str = ""
     until: str = "9999"
     chars: tuple[int, int] = (0, 100_000)
+    is_optional: bool = False
+    telling: str = ""
 
     @property
     def id(self) -> tuple[str | None, str]:
@@ -75,10 +79,23 @@ def _pattern(wording: str) -> re.Pattern[str]:
     return re.compile(rf"[\W_]{{0,6}}(?:{spaced})", re.IGNORECASE)
 
 
+_OPTIONAL = {"1B": "", "8B": "10b5-1", "9B": "10b5-1|trading arrangement", "9C": "", "16": ""}
+
+
 def _k(
     item: str, part: str, title: str, wording: str, chars: tuple[int, int], era: tuple[str, str] = ("", "9999")
 ) -> FormItem:
-    return FormItem(item=item, part=part, title=title, wording=wording, chars=chars, since=era[0], until=era[1])
+    return FormItem(
+        item=item,
+        part=part,
+        title=title,
+        wording=wording,
+        chars=chars,
+        since=era[0],
+        until=era[1],
+        is_optional=item in _OPTIONAL,
+        telling=_OPTIONAL.get(item, ""),
+    )
 
 
 _FREE = "removed and reserved|reserved|intentionally (?:omitted|left blank)|removed|omitted|not used"
@@ -263,18 +280,34 @@ _10_KSB = Form(
     ),
 )
 
+
+def _q(
+    item: str, part: str, title: str, wording: str, chars: tuple[int, int], era: tuple[str, str] = ("", "9999")
+) -> FormItem:
+    """Make an item of a 10-Q; what has nothing to report may be left out of Part II."""
+    told = _TELLING.get(item, "") if part == "II" else ""
+    return replace(_k(item, part, title, wording, chars, era), telling=told, is_optional=part == "II" and item != "6")
+
+
+_TELLING = {
+    "1A": r"risk factors",
+    "2": r"repurchase|unregistered|use of proceeds|shares purchased",
+    "3": r"\bdefaults?\b",
+    "4": r"mine safety|vote of (?:security|share|stock)|annual meeting",
+    "5": r"10b5-1|trading arrangement|other information",
+}
 _10_Q = Form(
     name="10-Q",
     items=(
-        _k("1", "I", "Financial Statements", _STATEMENTS, (500, 2_000_000)),
-        _k(
+        _q("1", "I", "Financial Statements", _STATEMENTS, (500, 2_000_000)),
+        _q(
             "2",
             "I",
             "Management's Discussion and Analysis of Financial Condition and Results of Operations",
             _MDA,
             (500, 600_000),
         ),
-        _k(
+        _q(
             "3",
             "I",
             "Quantitative and Qualitative Disclosures About Market Risk",
@@ -282,10 +315,10 @@ _10_Q = Form(
             (15, 60_000),
             ("1998-06-01", "9999"),
         ),
-        _k("4", "I", "Controls and Procedures", _CONTROLS, (60, 30_000), ("2002-10-01", "9999")),
-        _k("1", "II", "Legal Proceedings", _LEGAL, (15, 80_000)),
-        _k("1A", "II", "Risk Factors", _RISK, (15, 600_000), ("2005-12-01", "9999")),
-        _k(
+        _q("4", "I", "Controls and Procedures", _CONTROLS, (60, 30_000), ("2002-10-01", "9999")),
+        _q("1", "II", "Legal Proceedings", _LEGAL, (15, 80_000)),
+        _q("1A", "II", "Risk Factors", _RISK, (15, 600_000), ("2005-12-01", "9999")),
+        _q(
             "2",
             "II",
             "Unregistered Sales of Equity Securities and Use of Proceeds",
@@ -293,16 +326,19 @@ _10_Q = Form(
             "|use of proceeds|sales? of",
             (15, 20_000),
         ),
-        _k("3", "II", "Defaults Upon Senior Securities", "defaults?", (10, 8_000)),
-        _k("4", "II", "Mine Safety Disclosures", _SUBMISSION, (10, 20_000)),
-        _k("5", "II", "Other Information", "other", (10, 30_000)),
-        _k("6", "II", "Exhibits", f"{_EXHIBITS}|reports on", (30, 200_000)),
+        _q("3", "II", "Defaults Upon Senior Securities", "defaults?", (10, 8_000)),
+        _q("4", "II", "Mine Safety Disclosures", _SUBMISSION, (10, 20_000)),
+        _q("5", "II", "Other Information", "other", (10, 30_000)),
+        _q("6", "II", "Exhibits", f"{_EXHIBITS}|reports on", (30, 200_000)),
     ),
 )
 
 
-def _m(item: str, title: str, wording: str, era: tuple[str, str] = ("", "9999")) -> FormItem:
-    return FormItem(item=item, part=None, title=title, wording=wording, since=era[0], until=era[1], chars=(15, 300_000))
+_EXHIBIT_LIST = r"^\(?[cd][).]{1,2}\s{0,3}exhibits?\b|^exhibit\s+(?:no\b|number|index)"
+
+
+def _m(item: str, title: str, wording: str, telling: str = "") -> FormItem:
+    return FormItem(item=item, part=None, title=title, wording=wording, chars=(15, 300_000), telling=telling)
 
 
 _8_K = Form(
@@ -349,7 +385,7 @@ _8_K = Form(
         _m("6.06", "Static Pool", "static"),
         _m("7.01", "Regulation FD Disclosure", "regulation|reg"),
         _m("8.01", "Other Events", "other|voluntary"),
-        _m("9.01", "Financial Statements and Exhibits", "financial|exhibits?"),
+        _m("9.01", "Financial Statements and Exhibits", "financial|exhibits?", telling=_EXHIBIT_LIST),
     ),
 )
 
@@ -363,7 +399,7 @@ _8_K_OLD = Form(
         _m("4", "Changes in Registrant's Certifying Accountant", "changes? in"),
         _m("5", "Other Events", "other|regulation fd|other materially"),
         _m("6", "Resignations of Registrant's Directors", "resignations?"),
-        _m("7", "Financial Statements and Exhibits", "financial|exhibits?"),
+        _m("7", "Financial Statements and Exhibits", "financial|exhibits?", telling=_EXHIBIT_LIST),
         _m("8", "Change in Fiscal Year", "changes? in"),
         _m("9", "Regulation FD Disclosure", "regulation|sales of equity|reg"),
         _m("10", "Amendments to the Registrant's Code of Ethics", "amendments?|code"),

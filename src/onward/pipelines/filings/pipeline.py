@@ -25,9 +25,7 @@ from onward.pipelines.filings.parse import parse
 from onward.pipelines.filings.sanitize import sanitize
 from onward.pipelines.filings.segment import check_segmentation, segment
 
-PATTERNS = tuple(
-    f"**/*{kind}{packed}" for kind in (".html", ".htm", ".txt") for packed in ("", ".gz", ".xz", ".zst")
-)
+PATTERNS = tuple(f"**/*{kind}{packed}" for kind in (".html", ".htm", ".txt") for packed in ("", ".gz", ".xz", ".zst"))
 
 
 def validation(filing: Mapping[str, Any]) -> Iterator[Check]:

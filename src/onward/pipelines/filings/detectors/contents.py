@@ -53,6 +53,10 @@ class Contents:
         place = bisect_right(self.spans, (at, _BEHIND_ALL)) - 1
         return place >= 0 and at < self.spans[place][1]
 
+    def blocks_of(self, first: int, last: int) -> frozenset[int]:
+        """Return the blocks of contents tables that stand in `[first, last)`."""
+        return frozenset(at for begin, end in self.spans for at in range(max(begin, first), min(end, last)))
+
 
 def find_contents(
     blocks: Sequence[Block], headings: Sequence[Heading], form: Form, furniture: frozenset[int] = frozenset()

@@ -21,6 +21,7 @@ _LINK_REACH = 4
 _ECHO_LOSES = 3.0
 _ECHO_MARGIN = 4.0
 _LEAST_LEADER = 3.0
+_LEAST_DISPLACED = 6.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,8 @@ class Start:
         weight: How much speaks for it, all witnesses together.
         witnesses: Names of the detectors that speak for it.
         is_bare: Whether nothing at all stands between it and the next heading.
-        rivals: Blocks of other headings that claim the same item nearly as well.
+        is_target: Whether a contents entry of the item leads to this very place, running headers aside.
+        is_displaced: Whether it breaks the form's order.
     """
 
     heading: Heading
@@ -41,16 +43,19 @@ class Start:
     weight: float
     witnesses: tuple[str, ...]
     is_bare: bool = False
-    rivals: tuple[int, ...] = ()
+    is_target: bool = False
+    is_displaced: bool = False
 
 
 def choose(
     blocks: Sequence[Block], headings: Sequence[Heading], contents: Contents, form: Form, furniture: frozenset[int]
-) -> list[Start]:
-    """Return the chosen starts in document order, each item at most once."""
-    starts = _first_of_echoes(_candidates(blocks, headings, contents, form, furniture))
-    chosen = _first_of_each(starts) if form.is_menu else _heaviest_chain(starts, form)
-    return [_with_rivals(start, starts) for start in chosen]
+) -> tuple[list[Start], list[Start]]:
+    """Return the chosen starts in document order, each item at most once; and the headings that were passed over."""
+    candidates = _candidates(blocks, headings, contents, form, furniture)
+    starts = _first_of_echoes(candidates)
+    chosen = _first_of_each(starts) if form.is_menu else _with_displaced(_heaviest_chain(starts, form), starts)
+    taken = {start.heading.at for start in chosen}
+    return chosen, [start for start in candidates if start.heading.at not in taken]
 
 
 def _candidates(
@@ -76,7 +81,8 @@ def _candidates(
                 weight -= 2.0
             if heading.at in bare:
                 weight -= 1.5
-            if _is_linked(heading, choice, contents, furniture):
+            away = _blocks_from_link(heading, choice, contents, furniture)
+            if away is not None:
                 weight += 3.0
                 witnesses.append("contents")
             elif choice.id in listed:
@@ -91,6 +97,7 @@ def _candidates(
                         weight=weight,
                         witnesses=tuple(witnesses),
                         is_bare=heading.at in bare,
+                        is_target=away == 0,
                     )
                 )
     return starts
@@ -164,17 +171,19 @@ def _parts(blocks: Sequence[Block], contents: Contents) -> dict[int, str]:
     return parts
 
 
-def _is_linked(heading: Heading, choice: FormItem, contents: Contents, furniture: frozenset[int]) -> bool:
+def _blocks_from_link(heading: Heading, choice: FormItem, contents: Contents, furniture: frozenset[int]) -> int | None:
+    """Return how many blocks before the heading a contents entry's link leads to, None when none leads near it."""
+    nearest: int | None = None
     for entry in contents.entries:
         if entry.target is None or choice not in entry.heading.choices:
             continue
         if entry.target <= heading.at:
-            between = sum(1 for at in range(entry.target, heading.at) if at not in furniture)
+            between = sum(1 for at in range(max(entry.target, heading.at - 40), heading.at) if at not in furniture)
             if between <= _LINK_REACH:
-                return True
+                nearest = between if nearest is None else min(nearest, between)
         elif entry.target < heading.at + heading.title_blocks:
-            return True
-    return False
+            nearest = 0
+    return nearest
 
 
 def _heaviest_chain(starts: Sequence[Start], form: Form) -> list[Start]:
@@ -234,13 +243,21 @@ def _first_of_each(starts: Sequence[Start]) -> list[Start]:
     return sorted(chosen.values(), key=lambda start: start.heading.at)
 
 
-def _with_rivals(start: Start, starts: Sequence[Start]) -> Start:
-    ids = {entry.id for entry in start.items}
-    rivals = tuple(
-        other.heading.at
-        for other in starts
-        if not start.heading.at <= other.heading.at <= start.heading.at + start.heading.title_blocks
-        and other.weight >= start.weight - 1.5
-        and ids & {entry.id for entry in other.items}
-    )
-    return replace(start, rivals=rivals)
+def _with_displaced(chain: list[Start], starts: Sequence[Start]) -> list[Start]:
+    """Add the best headings of items that no start of the chain begins, where they break the form's order.
+
+    A filing may answer its items in an order of its own; what an item in the wrong place is taken for is not sure, but
+    it is no part of the item that happens to stand before it.
+    """
+    found = {entry.id for start in chain for entry in start.items}
+    best: dict[tuple[str | None, str], Start] = {}
+    for start in starts:
+        key = start.items[0].id
+        is_strong = start.weight >= _LEAST_DISPLACED and start.heading.is_titled and "style" in start.witnesses
+        if is_strong and not start.is_bare and not found & {entry.id for entry in start.items}:
+            known = best.get(key)
+            if known is None or start.weight > known.weight:
+                best[key] = start
+    taken = {start.heading.at for start in chain}
+    added = [replace(start, is_displaced=True) for start in best.values() if start.heading.at not in taken]
+    return sorted([*chain, *added], key=lambda start: start.heading.at)

@@ -1,0 +1,32 @@
+"""What every suite shares: a farm of its own for each test, and nothing inherited from the person's environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from farm import Farm, kill_all
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("ONWARD_", "BATCH_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def plant(tmp_path: Path) -> Iterator[Callable[..., Farm]]:
+    """Return a function that makes a farm; whatever its steps left running is ended after the test."""
+    farms: list[Farm] = []
+
+    def make(files: Mapping[str, str | bytes] | None = None, *, workers: int = 1) -> Farm:
+        farms.append(Farm.plant(tmp_path / f"farm{len(farms)}", files, workers=workers))
+        return farms[-1]
+
+    yield make
+    for farm in farms:
+        kill_all(farm.children())

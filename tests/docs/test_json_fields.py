@@ -1,0 +1,118 @@
+"""The fields that docs/reference/json.md lists are those of real documents, no fewer and no more."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pages import ROOT
+
+PIPELINE = '''
+from onward import Pipeline, files, json_files
+
+def read(item, config):
+    return {"text": item.read_text(), "size": config["size"], "more": getattr(item, config["name"])}
+
+def is_full(result):
+    return bool(result["text"])
+
+words = Pipeline("words", source=files("*.txt"), steps=[read], checks=[is_full], sink=json_files(), depends=["click"],
+                 settings={"size": 1, "name": "key"})
+'''
+
+
+def documented() -> dict[str, set[str]]:
+    """Return the fields of each document, by its schema."""
+    text = (ROOT / "docs" / "reference" / "json.md").read_text()
+    sections = re.split(r"^## (onward\.[\w/-]+)$", text, flags=re.MULTILINE)
+    return {
+        schema: set(re.findall(r"^\| `([^`]+)` \|", body, re.MULTILINE))
+        for schema, body in zip(sections[1::2], sections[2::2], strict=True)
+    }
+
+
+def fields(value: Any, path: str = "") -> Iterator[str]:
+    """Return the paths of a document, spelled as on the page; empty lists and objects give nothing."""
+    if isinstance(value, dict):
+        for name, below in value.items():
+            yield from fields(below, f"{path}.{name}" if path else name)
+    elif isinstance(value, list):
+        for below in value:
+            yield from fields(below, f"{path}[]")
+    else:
+        yield path
+
+
+def as_documented(field: str, wanted: set[str]) -> str:
+    """Return the field under its documented name, where `<name>` stands for any."""
+    for one in wanted:
+        if "<name>" in one and re.fullmatch(re.escape(one).replace("<name>", "[^.]+"), field):
+            return one
+    return field
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """Return the fields of real documents by their schema, from a small job in which much happens."""
+    folder = tmp_path_factory.mktemp("json")
+    (folder / "words.py").write_text(PIPELINE)
+    (folder / "in" / "closed").mkdir(parents=True)
+    for name, text in {"a": "one", "b": "two", "empty": "", "gone": "three"}.items():
+        (folder / "in" / f"{name}.txt").write_text(text)
+    seen: dict[str, set[str]] = {}
+
+    def note(text: str) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(text)
+        seen.setdefault(document["schema"], set()).update(fields(document))
+        return document
+
+    def onward(*words: str) -> dict[str, Any]:
+        command = [sys.executable, "-m", "onward", *words, "--json"]
+        ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+        assert ran.stdout, ran.stderr
+        return note(ran.stdout)
+
+    onward("plan", "words.py:words", "in", "--out", "out")
+    first = onward("run", "words.py:words", "in", "--out", "out")
+    (folder / "in" / "gone.txt").unlink()
+    (folder / "in" / "b.txt").write_text("two and more")
+    onward("plan", "words.py:words", "in", "--out", "out")
+    onward("run", "words.py:words", "in", "--out", "out")
+    onward("explain", first["job"], "a.txt")
+    onward("status", first["job"])
+    onward("history", first["job"])
+    onward("history", "--run", first["run_id"])
+    onward("lineage", "b.txt")
+    (folder / "out" / "a.json").write_text("edited")
+    onward("verify")
+    onward("ledger", "info")
+    onward("ledger", "migrate")
+    onward("ledger", "backup", "copy.db")
+    onward("ledger", "rebuild")
+    onward("doctor", "words.py:words")
+    note((folder / "out" / "quarantine" / "empty_FAILED.json").read_text())
+    assert set(json.loads((folder / first["report"]).read_text())) == set(first)
+    return seen
+
+
+# What a small job has none of: a folder that cannot be read, errors in a ledger, a migration to apply.
+RARE = {"problems[].place", "problems[].error", "page_errors[]", "chain_errors[]", "applied[]"}
+
+
+@pytest.mark.parametrize("schema", sorted(documented()))
+def test_the_fields_of_a_document_are_those_on_the_page(schema: str, found: dict[str, set[str]]) -> None:
+    wanted = documented()[schema]
+
+    real = {as_documented(field, wanted) for field in found[schema]}
+
+    assert real - wanted == set(), "not on the page"
+    assert wanted - real - RARE == set(), "not in a real document"
+
+
+def test_every_document_has_a_section(found: dict[str, set[str]]) -> None:
+    assert set(found) == set(documented())
