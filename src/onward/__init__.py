@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from onward.engine.file_sink import json_files, text_files
     from onward.engine.file_source import files
     from onward.engine.pipeline import Pipeline
-    from onward.files.hashing import compute_file_hash
+    from onward.disk.hashing import compute_file_hash
     from onward.model.validation import Check, Status, Validation
     from onward.runs.context import RunContext, settings
     from onward.runs.metadata import RunMetadata
@@ -27,7 +27,7 @@ _HOMES = {
     "RunMetadata": "onward.runs.metadata",
     "Status": "onward.model.validation",
     "Validation": "onward.model.validation",
-    "compute_file_hash": "onward.files.hashing",
+    "compute_file_hash": "onward.disk.hashing",
     "files": "onward.engine.file_source",
     "json_files": "onward.engine.file_sink",
     "settings": "onward.runs.context",

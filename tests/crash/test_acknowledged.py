@@ -10,7 +10,7 @@ import pytest
 
 from farm import Farm, finish
 from onward.engine.faults import FaultPoint
-from onward.files.hashing import hash_bytes
+from onward.disk.hashing import hash_bytes
 
 INPUTS = {f"d{i % 2}/f{i}.txt": "!slow\n" for i in range(8)}
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from farm import Farm, alive, finish, wait_until
-from onward.files.hashing import hash_file
+from onward.disk.hashing import hash_file
 from onward.model.record import to_blob
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "filings"

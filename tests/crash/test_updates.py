@@ -11,7 +11,7 @@ import pytest
 
 from farm import Farm
 from onward.engine.faults import FaultPoint
-from onward.files.hashing import hash_bytes
+from onward.disk.hashing import hash_bytes
 
 COUNT = 20
 CHANGED = ("f3.txt", "f11.txt")

@@ -334,7 +334,7 @@ class TestFirstParty:
         from onward.engine.code.first_party import owner_of
 
         assert owner_of("onward.pipelines.filings.segment") == "onward.pipelines.filings"
-        assert owner_of("onward.files.atomic") is None
+        assert owner_of("onward.disk.atomic") is None
         assert owner_of("shop.invoices.steps") == "shop"
 
     def test_a_step_of_a_room_reaches_nothing_outside_it(self):

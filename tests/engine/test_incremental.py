@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from farm import Farm, assert_counts_add_up
-from onward.files.hashing import hash_bytes
+from onward.disk.hashing import hash_bytes
 
 Plant = Callable[..., Farm]
 

@@ -17,7 +17,7 @@ import pytest
 from ledger_rows import NOW, a_container, answers, fill, first
 
 from onward.errors import LedgerDamaged, LedgerError, LedgerTooNew, OutputTaken
-from onward.files.lock import FileLock
+from onward.disk.lock import FileLock
 from onward.ledger import migrate, statements
 from onward.ledger.care import copy, describe, rebuild, upgrade
 from onward.ledger.sqlite import SqliteLedger

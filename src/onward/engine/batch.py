@@ -25,9 +25,9 @@ from onward.engine.recover import Recovery
 from onward.engine.run import Ended, Line, Request, Tally, make_plan, run
 from onward.engine.verify import Verification, verify
 from onward.errors import JobBusy, NotFound, OutputTaken, SettingInvalid, UsageError
-from onward.files.durable import write_atomic
-from onward.files.lock import FileLock, LockHeld
-from onward.files.staging import PRIVATE
+from onward.disk.durable import write_atomic
+from onward.disk.lock import FileLock, LockHeld
+from onward.disk.staging import PRIVATE
 from onward.ledger.base import Ledger, Reader, empty_ledger, open_ledger
 from onward.model.attempt import ATTEMPTS_MAX
 from onward.model.config import is_secret

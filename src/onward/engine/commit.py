@@ -19,7 +19,7 @@ from onward.engine.plan import Planned
 from onward.engine.publish import Blocked, Delivery, publish
 from onward.engine.scan import ContainerState
 from onward.errors import InputUnreadable, ItemChanged, OutputCollides
-from onward.files.staging import token
+from onward.disk.staging import token
 from onward.ledger.base import Ledger, Transaction
 from onward.model.attempt import after_failure
 from onward.model.backoff import delay_s

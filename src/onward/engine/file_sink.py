@@ -1,6 +1,6 @@
 """Results as files: one file an item, at a stable name below the output folder.
 
-Everything that touches the disk is `files/staging.py`; here is what the engine's steps ask of a file sink.
+Everything that touches the disk is `disk/staging.py`; here is what the engine's steps ask of a file sink.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from onward.engine.pipeline import Staged
 from onward.errors import ResultInvalid
-from onward.files import walk
-from onward.files.durable import FileSystem
-from onward.files.hashing import hash_bytes, hash_file
-from onward.files.look_ahead import LookAhead
-from onward.files.staging import PRIVATE, Staging
+from onward.disk import walk
+from onward.disk.durable import FileSystem
+from onward.disk.hashing import hash_bytes, hash_file
+from onward.disk.look_ahead import LookAhead
+from onward.disk.staging import PRIVATE, Staging
 from onward.model.item import output_path
 
 RUNS_FOLDER = ".runs"

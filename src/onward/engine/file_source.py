@@ -1,7 +1,7 @@
 """Files in a folder as items: the key is the path relative to the input, the container is the folder.
 
 The bytes hashed are the bytes processed: they are read once, and the file must be the same afterwards. How folders are
-looked at quickly is `files/walk.py`.
+looked at quickly is `disk/walk.py`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import IO
 from onward import clock
 from onward.engine.pipeline import Entry, ScanProblem
 from onward.errors import InputUnreadable, ItemChanged, ItemVanished, PipelineInvalid, UsageError
-from onward.files import walk
-from onward.files.hashing import compute_file_hash, hash_bytes, hash_files
+from onward.disk import walk
+from onward.disk.hashing import compute_file_hash, hash_bytes, hash_files
 from onward.model.item import Signature, key_from_bytes, printable
 
 _WHOLE_MAX = 256 * 1024 * 1024

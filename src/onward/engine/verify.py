@@ -13,7 +13,7 @@ from itertools import islice
 
 from onward import clock
 from onward.engine.file_sink import FileSink
-from onward.files.hashing import hash_files
+from onward.disk.hashing import hash_files
 from onward.ledger.base import Ledger, Reader
 from onward.model.reason import Reason
 from onward.model.record import Job, Known, to_digest

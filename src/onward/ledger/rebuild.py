@@ -14,7 +14,7 @@ import apsw
 
 from onward import clock
 from onward.errors import LedgerDamaged, LedgerError, NotFound
-from onward.files.lock import FileLock, LockHeld
+from onward.disk.lock import FileLock, LockHeld
 from onward.ledger import journal, migrate, statements
 from onward.ledger.base import Entry, Head
 from onward.ledger.head_file import HeadFile

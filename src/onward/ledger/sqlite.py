@@ -16,7 +16,7 @@ from typing import TypeVar
 import apsw
 
 from onward.errors import LeaseLost, LedgerDamaged, LedgerError, OutputTaken
-from onward.files.durable import move_into_place
+from onward.disk.durable import move_into_place
 from onward.ledger import audit, journal, statements
 from onward.ledger.base import Entry, Head, SignatureRow
 from onward.ledger.head_file import HeadFile

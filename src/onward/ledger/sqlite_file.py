@@ -18,8 +18,8 @@ import apsw.sqlite_extra
 
 from onward import clock
 from onward.errors import LedgerDamaged, LedgerError, NotFound
-from onward.files.durable import move_into_place
-from onward.files.lock import FileLock, LockHeld
+from onward.disk.durable import move_into_place
+from onward.disk.lock import FileLock, LockHeld
 from onward.ledger import migrate
 
 _VFS = "cksmvfs"

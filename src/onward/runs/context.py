@@ -12,7 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from onward import clock
-from onward.files.durable import write_atomic
+from onward.disk.durable import write_atomic
 from onward.runs.metadata import RunMetadata, git_sha
 
 settings = SimpleNamespace(paths=SimpleNamespace(labeled_data_dir=Path("data/processed")))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from onward.errors import UsageError
-from onward.files.lock import FileLock, LockHeld
+from onward.disk.lock import FileLock, LockHeld
 
 STATE_FOLDER = ".onward"
 _LEDGER = "ledger.db"

@@ -150,7 +150,7 @@ CREATE TABLE journal (
 -- Cache: what a container looked like when all was settled in it.
 CREATE TABLE signature (
     container_id  INTEGER PRIMARY KEY,
-    inputs        BLOB    NOT NULL,          -- files/walk.py: name and packed stat of every file
+    inputs        BLOB    NOT NULL,          -- disk/walk.py: name and packed stat of every file
     outputs       BLOB    NOT NULL,          -- likewise: name and packed size and mtime of every output
     unsettled     TEXT    NOT NULL,          -- JSON: keys that must be looked up all the same
     recipes       TEXT    NOT NULL           -- JSON: ids of the recipes used in it

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from onward.files.durable import FileSystem, fsync_file, fsync_folder, move_into_place, write_atomic
+from onward.disk.durable import FileSystem, fsync_file, fsync_folder, move_into_place, write_atomic
 
 
 def test_a_new_file_and_a_replaced_one_hold_the_new_bytes(tmp_path):
@@ -87,7 +87,7 @@ def test_a_killed_writer_leaves_the_old_file_or_the_new_one_whole(tmp_path, call
     (tmp_path / "file").write_bytes(old)
     script = """
 import os, signal, sys
-from onward.files.durable import write_atomic
+from onward.disk.durable import write_atomic
 real = getattr(os, sys.argv[2])
 def killed(*args):
     if sys.argv[3] == "after":

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 from struct import Struct
 
-from onward.files.walk import look_at_outputs
+from onward.disk.walk import look_at_outputs
 
 _FRAME = Struct("<II")
 _PIPE_BYTES = 1 << 20

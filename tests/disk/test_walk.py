@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onward.files import walk
+from onward.disk import walk
 from onward.model.item import Signature
 
 INT64 = st.integers(-(2**63), 2**63 - 1)

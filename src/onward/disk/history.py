@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 
-from onward.files.hashing import hash_bytes, hash_file
+from onward.disk.hashing import hash_bytes, hash_file
 
 
 class History:

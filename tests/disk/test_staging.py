@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onward.files.hashing import hash_bytes
-from onward.files.history import History
-from onward.files.staging import PRIVATE, Staging, token
+from onward.disk.hashing import hash_bytes
+from onward.disk.history import History
+from onward.disk.staging import PRIVATE, Staging, token
 from onward.model.item import output_path
 
 

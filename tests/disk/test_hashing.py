@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onward.files.hashing import compute_file_hash, hash_bytes, hash_file, hash_files
+from onward.disk.hashing import compute_file_hash, hash_bytes, hash_file, hash_files
 
 DATA = b"Item 1. Business\n" * 9000
 

@@ -10,11 +10,11 @@ import time
 
 import pytest
 
-from onward.files.lock import FileLock, Holder, LockHeld
+from onward.disk.lock import FileLock, Holder, LockHeld
 
 _HOLD = """
 import sys, time
-from onward.files.lock import FileLock
+from onward.disk.lock import FileLock
 lock = FileLock(sys.argv[1])
 print("held", flush=True)
 time.sleep(60)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 
-from onward.files.history import History
+from onward.disk.history import History
 
 PRIVATE = ".onward"
 """Folder inside an output folder that belongs to onward: never listed, never an input."""
