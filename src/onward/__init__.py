@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from onward.version import __version__
 
 if TYPE_CHECKING:
+    from onward.disk.hashing import compute_file_hash
     from onward.engine.file_sink import json_files, text_files
     from onward.engine.file_source import files
     from onward.engine.pipeline import Pipeline
-    from onward.disk.hashing import compute_file_hash
     from onward.model.validation import Check, Status, Validation
     from onward.runs.context import RunContext, settings
     from onward.runs.metadata import RunMetadata

@@ -91,11 +91,8 @@ class Staging:
     def publish(self, name: str, output: str) -> list[str]:
         """Rename a staged file to its final path and return the folders whose names changed.
 
-        May be repeated: when the staged file is gone and the final path stands, the rename was done before, and only
-        the folders are still to be synced.
-
         Raises:
-            FileNotFoundError: There is neither a staged file nor anything to show that it was published.
+            FileNotFoundError: There is no such staged file.
         """
         final = self.final(output)
         folder = os.path.dirname(final)
@@ -103,12 +100,12 @@ class Staging:
         try:
             os.replace(self.path(name), final)
         except FileNotFoundError:
-            if os.path.lexists(self.path(name)):  # the folder was removed since it was made
-                self._known_folders.discard(folder)
-                changed += self._ensure_folder(folder)
-                os.replace(self.path(name), final)
-            elif not os.path.lexists(final):
+            if not os.path.lexists(self.path(name)):
                 raise
+            # The folder was removed since it was made.
+            self._known_folders.discard(folder)
+            changed += self._ensure_folder(folder)
+            os.replace(self.path(name), final)
         changed.append(folder)
         return changed
 

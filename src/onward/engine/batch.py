@@ -14,9 +14,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from onward import clock
+from onward.disk.durable import write_atomic
+from onward.disk.lock import FileLock, LockHeld
+from onward.disk.staging import PRIVATE
 from onward.engine.code_memo import code_part
 from onward.engine.commit import Finished
 from onward.engine.executor import DEFAULT, find_executor
+from onward.engine.file_sink import RUNS_FOLDER
 from onward.engine.history import find_job
 from onward.engine.pipeline import Entry, Pipeline
 from onward.engine.plan import Wish
@@ -25,9 +29,6 @@ from onward.engine.recover import Recovery
 from onward.engine.run import Ended, Line, Request, Tally, make_plan, run
 from onward.engine.verify import Verification, verify
 from onward.errors import JobBusy, NotFound, OutputTaken, SettingInvalid, UsageError
-from onward.disk.durable import write_atomic
-from onward.disk.lock import FileLock, LockHeld
-from onward.disk.staging import PRIVATE
 from onward.ledger.base import Ledger, Reader, empty_ledger, open_ledger
 from onward.model.attempt import ATTEMPTS_MAX
 from onward.model.config import is_secret
@@ -233,32 +234,32 @@ class Batch:
                 request = self.request(ledger, lock.forget)
                 context = RunContext(
                     self.options.run_name or self.pipeline.name,
-                    base_dir=os.path.join(self.out, ".runs"),
+                    base_dir=os.path.join(self.out, RUNS_FOLDER),
                     capture_config=False,
                 )
                 # What a crash leaves there is removed by the next recovery.
                 context.scratch = os.path.join(self.out, PRIVATE, "staging")
                 metadata = RunMetadata.collect()
                 context.git_sha = metadata.git_commit
-                new_run = self._new_run(ledger, context, metadata)
-                report = os.path.join(".runs", context.output_dir.name, "report.json")
+                new_run = self._new_run(context, metadata)
 
-                def write_artifacts(ended: Ended) -> None:
-                    self._write_artifacts(ledger, context, metadata, ended, job, report)
+                def write_artifacts(ended: Ended) -> str:
+                    context.run_id = ended.run.name
+                    return self._write_artifacts(ledger, context, metadata, ended, job)
 
                 ended = run(
                     self.pipeline,
                     ledger,
                     job,
                     request,
-                    new_run._replace(folder=os.path.dirname(report)),
+                    new_run,
                     stop=stop or NeverStop(),
                     on_recovered=watcher.recovered,
                     on_progress=watcher.progress,
                     write_artifacts=write_artifacts,
                 )
                 watcher.ended()
-                yield Answer(self._head(ended, job, report), run_lines(ledger, ended.run.id, ended.tally))
+                yield Answer(self._head(ended, job, context), run_lines(ledger, ended.run.id, ended.tally))
         finally:
             ledger.close()
 
@@ -368,18 +369,14 @@ class Batch:
             close_in_child=close_in_child,
         )
 
-    def _new_run(self, ledger: Ledger, context: RunContext, metadata: RunMetadata) -> Run:
-        while ledger.run(context.run_id) is not None:
-            # Two runs in one second, of jobs whose folders do not know of each other.
-            base, _, count = context.run_id.rpartition("_")
-            context.run_id = f"{base}_{int(count) + 1}" if len(count) < 6 else f"{context.run_id}_2"
+    def _new_run(self, context: RunContext, metadata: RunMetadata) -> Run:
         return Run(
             0, 0, context.run_id, self.options.run_name, RunStatus.RUNNING.value, clock.now(), None, os.getpid(),
             metadata.host, json.dumps(metadata.as_dict()),
             json.dumps(sources.redacted(self.settings)), None, None,
         )
 
-    def _head(self, ended: Ended, job: Job, report: str) -> dict[str, object]:
+    def _head(self, ended: Ended, job: Job, context: RunContext) -> dict[str, object]:
         tally = ended.tally
         mean_s = tally.spent_s / tally.processed if tally.processed else 0.0
         return {
@@ -391,19 +388,20 @@ class Batch:
             "elapsed_s": round(ended.elapsed_s, 6),
             "saved_s": round(mean_s * tally.counts.skipped, 3),
             "out": self.out,
-            "report": os.path.join(self.out, report),
+            "report": os.fspath(context.output_dir / _REPORT),
             "failures": [{"key": key, "reason": reason} for key, reason in sorted(tally.failures.items())],
             "problems": [{"place": place, "error": error} for place, error in ended.problems],
         }
 
     def _write_artifacts(
-        self, ledger: Ledger, context: RunContext, metadata: RunMetadata, ended: Ended, job: Job, report: str
-    ) -> None:
+        self, ledger: Ledger, context: RunContext, metadata: RunMetadata, ended: Ended, job: Job
+    ) -> str:
         context.config_snapshot = dict(metadata.as_dict())
         context.save_config(sources.redacted(self.settings))
-        outcome = Answer(self._head(ended, job, report), run_lines(ledger, ended.run.id, ended.tally))
-        texts = (text.encode() for text in outcome.texts())
-        write_atomic(context.output_dir / "report.json", texts, scratch=context.scratch)
+        answer = Answer(self._head(ended, job, context), run_lines(ledger, ended.run.id, ended.tally))
+        texts = (text.encode() for text in answer.texts())
+        write_atomic(context.output_dir / _REPORT, texts, scratch=context.scratch)
+        return os.path.relpath(context.output_dir, self.out)
 
 
 def _check_forced(keys: Sequence[str], place: str) -> None:
@@ -452,6 +450,7 @@ def verify_job(name: str | None, state: str | None, *, repair: bool) -> Verifica
         ledger.close()
 
 
+_REPORT = "report.json"
 _PLAN_COUNTS = ("total", "new", "changed", "retried", "skipped", "held", "deleted")
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from onward import clock
+from onward.disk.staging import token
 from onward.engine.executor import Failure, Report, Task
 from onward.engine.faults import FaultPoint, hit
 from onward.engine.pipeline import Sink, Source
@@ -19,7 +20,6 @@ from onward.engine.plan import Planned
 from onward.engine.publish import Blocked, Delivery, publish
 from onward.engine.scan import ContainerState
 from onward.errors import InputUnreadable, ItemChanged, OutputCollides
-from onward.disk.staging import token
 from onward.ledger.base import Ledger, Transaction
 from onward.model.attempt import after_failure
 from onward.model.backoff import delay_s

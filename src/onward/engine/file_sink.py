@@ -10,13 +10,13 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from onward.engine.pipeline import Staged
-from onward.errors import ResultInvalid
 from onward.disk import walk
 from onward.disk.durable import FileSystem
 from onward.disk.hashing import hash_bytes, hash_file
 from onward.disk.look_ahead import LookAhead
 from onward.disk.staging import PRIVATE, Staging
+from onward.engine.pipeline import Staged
+from onward.errors import ResultInvalid
 from onward.model.item import output_path
 
 RUNS_FOLDER = ".runs"
@@ -118,6 +118,10 @@ class FileSink:
     def publish(self, name: str, output: str) -> None:
         """Rename a staged file to its final name."""
         self._changed_folders.update(self.staging.publish(name, output))
+
+    def published_before(self, output: str) -> None:
+        """Sync the folder of a file that was renamed before."""
+        self._changed_folders.add(os.path.dirname(self.staging.final(output)))
 
     def retract(self, output: str) -> None:
         """Remove evidence that is no longer true."""

@@ -16,10 +16,10 @@ from fnmatch import translate
 from typing import IO
 
 from onward import clock
-from onward.engine.pipeline import Entry, ScanProblem
-from onward.errors import InputUnreadable, ItemChanged, ItemVanished, PipelineInvalid, UsageError
 from onward.disk import walk
 from onward.disk.hashing import compute_file_hash, hash_bytes, hash_files
+from onward.engine.pipeline import Entry, ScanProblem
+from onward.errors import InputUnreadable, ItemChanged, ItemVanished, PipelineInvalid, UsageError
 from onward.model.item import Signature, key_from_bytes, printable
 
 _WHOLE_MAX = 256 * 1024 * 1024

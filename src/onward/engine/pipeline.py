@@ -189,6 +189,9 @@ class Sink(Protocol):
     def publish(self, name: str, output: str) -> None:
         """Put a staged result in its place."""
 
+    def published_before(self, output: str) -> None:
+        """Have a result that is in its place already made durable there by the next `sync_published`."""
+
     def retract(self, output: str) -> None:
         """Take away evidence that is no longer true."""
 

@@ -63,12 +63,12 @@ def publish(sink: Sink, deliveries: Sequence[Delivery]) -> list[Blocked]:
                 if not delivery.is_renamed:
                     sink.keep_old(row.output, delivery.replaces)
                 hit(FaultPoint.LINKED)
-                sink.publish(row.staged, row.output)
+                _put_in_place(sink, delivery)
                 hit(FaultPoint.RETRACTING)
                 for owns_output in (True, False):
                     sink.retract(quarantine_path(delivery.key, owns_output=owns_output))
             else:
-                sink.publish(row.staged, row.output)
+                _put_in_place(sink, delivery)
         except OSError as error:
             if error.errno not in _BLOCKED:
                 raise
@@ -77,3 +77,10 @@ def publish(sink: Sink, deliveries: Sequence[Delivery]) -> list[Blocked]:
     sink.sync_published()
     hit(FaultPoint.PUBLISHED)
     return blocked
+
+
+def _put_in_place(sink: Sink, delivery: Delivery) -> None:
+    if delivery.is_renamed:
+        sink.published_before(delivery.publish.output)
+    else:
+        sink.publish(delivery.publish.staged, delivery.publish.output)

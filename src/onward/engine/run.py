@@ -186,7 +186,7 @@ def run(
     stop: Stop,
     on_recovered: Callable[[Recovery], None],
     on_progress: Callable[[Tally, Sequence[Finished]], None],
-    write_artifacts: Callable[[Ended], None],
+    write_artifacts: Callable[[Ended], str],
 ) -> Ended:
     """Do what is new or changed; return when all is done or the run was told to end.
 
@@ -201,7 +201,7 @@ def run(
         stop: Asked between items.
         on_recovered: Told what recovery mended, before anything starts.
         on_progress: Told after each commit what is acknowledged.
-        write_artifacts: Leaves the run's report; called before the run is closed.
+        write_artifacts: Leaves the run's report and returns its folder; called before the run is closed.
 
     Raises:
         OSError: The disk failed; what was acknowledged stands, and the next run goes on.
@@ -261,9 +261,9 @@ def run(
             problems=problems,
         )
         hit(FaultPoint.BEFORE_REPORT)
-        write_artifacts(ended)
+        folder = write_artifacts(ended)
         hit(FaultPoint.BEFORE_END)
-        _end(ledger, job, this, status, tally)
+        _end(ledger, job, this._replace(folder=folder), status, tally)
         hit(FaultPoint.RUN_ENDED)
         return ended
     finally:
@@ -280,7 +280,12 @@ def _chance() -> float:
 def _begin(ledger: Ledger, job: Job, new_run: Run, memo: tuple[str, bytes] | None) -> Run:
     """Open the run; from here on only it may write for the job."""
     with ledger.transaction(job.id, now=clock.now()) as tx:
-        this = new_run._replace(id=tx.allocate("run"), job_id=job.id, status=RunStatus.RUNNING.value)
+        name = new_run.name
+        count = 1
+        while tx.run(name) is not None:  # another job began a run in the same second
+            count += 1
+            name = f"{new_run.name}_{count}"
+        this = new_run._replace(id=tx.allocate("run"), job_id=job.id, status=RunStatus.RUNNING.value, name=name)
         tx.put(this)
         tx.put(job._replace(status=RunStatus.RUNNING.value, run_id=this.id))
         if memo is not None:

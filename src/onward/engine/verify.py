@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from onward import clock
-from onward.engine.file_sink import FileSink
 from onward.disk.hashing import hash_files
+from onward.engine.file_sink import FileSink
 from onward.ledger.base import Ledger, Reader
 from onward.model.reason import Reason
 from onward.model.record import Job, Known, to_digest

@@ -13,8 +13,8 @@ from contextlib import suppress
 import apsw
 
 from onward import clock
-from onward.errors import LedgerDamaged, LedgerError, NotFound
 from onward.disk.lock import FileLock, LockHeld
+from onward.errors import LedgerDamaged, LedgerError, NotFound
 from onward.ledger import journal, migrate, statements
 from onward.ledger.base import Entry, Head
 from onward.ledger.head_file import HeadFile

@@ -15,8 +15,8 @@ from typing import TypeVar
 
 import apsw
 
-from onward.errors import LeaseLost, LedgerDamaged, LedgerError, OutputTaken
 from onward.disk.durable import move_into_place
+from onward.errors import LeaseLost, LedgerDamaged, LedgerError, OutputTaken
 from onward.ledger import audit, journal, statements
 from onward.ledger.base import Entry, Head, SignatureRow
 from onward.ledger.head_file import HeadFile

@@ -17,9 +17,9 @@ import apsw
 import apsw.sqlite_extra
 
 from onward import clock
-from onward.errors import LedgerDamaged, LedgerError, NotFound
 from onward.disk.durable import move_into_place
 from onward.disk.lock import FileLock, LockHeld
+from onward.errors import LedgerDamaged, LedgerError, NotFound
 from onward.ledger import migrate
 
 _VFS = "cksmvfs"

@@ -10,8 +10,8 @@ import os
 from dataclasses import dataclass
 from hashlib import sha256
 
-from onward.errors import UsageError
 from onward.disk.lock import FileLock, LockHeld
+from onward.errors import UsageError
 
 STATE_FOLDER = ".onward"
 _LEDGER = "ledger.db"

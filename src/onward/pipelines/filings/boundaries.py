@@ -57,8 +57,9 @@ def unnumbered_section(blocks: Sequence[Block], first: int, last: int, *, ends_i
         if len(text) > 140 or text[-1] in ",;":
             continue
         # Elsewhere the section may be the item's own, with more of the item behind it: only its own number parts it.
-        is_apart = block.stands_out or text.isupper() or block.centred or (ends_item and len(text) <= _PLAIN_CHARS)
-        if (ends_item or _OWN_NUMBER.match(text)) and is_apart and text[-1] != "." and _OFFICERS.fullmatch(text):
+        is_plain = ends_item and len(text) <= _PLAIN_CHARS and text[-1] != "."
+        is_apart = block.stands_out or text.isupper() or block.centred or is_plain
+        if (ends_item or _OWN_NUMBER.match(text)) and is_apart and _OFFICERS.fullmatch(text):
             return at
     return None
 

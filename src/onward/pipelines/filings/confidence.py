@@ -93,7 +93,7 @@ class Evidence:
 
 
 def weigh(
-    evidence: Evidence, place: int, status: ItemStatus, body: str, *, is_ended: bool
+    evidence: Evidence, place: int, status: ItemStatus, body: str, *, is_ended: bool, is_parted: bool
 ) -> tuple[float, tuple[str, ...]]:
     """Return the confidence of a found item, and what speaks against it.
 
@@ -102,6 +102,7 @@ def weigh(
         place: Which of the chosen starts it is.
         status: What its text amounts to.
         body: Its text without the heading.
+        is_parted: Whether the next part's heading ends it.
         is_ended: Whether a heading or the signatures end it, rather than the document.
     """
     start = evidence.starts[place]
@@ -127,7 +128,7 @@ def weigh(
     if not is_ended:
         lids.append((0.85, "nothing ends it but the document"))
     lids.extend(_length_doubts(start.items, status, chars))
-    lids.extend(_neighbour_doubts(evidence, place, body))
+    lids.extend(_neighbour_doubts(evidence, place, body, is_parted=is_parted))
     lid = min(lids)[0]
     return round(min(score, lid), 3), tuple(reason for _, reason in sorted(lids) if reason)
 
@@ -139,7 +140,7 @@ def _echo_doubts(evidence: Evidence, place: int) -> list[tuple[float, str]]:
         found.append((0.8, f"another heading claims it as well (block {echoes.rivals[place]})"))
     if place in echoes.repeats:
         found.append((0.85, f"a second heading of its own stands inside (block {echoes.repeats[place]})"))
-    if place + 1 in echoes.repeats:
+    if place + 1 in echoes.repeats or place + 1 in echoes.rivals:
         found.append((0.85, "the item behind it may begin at another heading"))
     if place in echoes.strangers:
         found.append(
@@ -165,7 +166,7 @@ def _length_doubts(items: Sequence[FormItem], status: ItemStatus, chars: int) ->
     return []
 
 
-def _neighbour_doubts(evidence: Evidence, place: int, body: str) -> list[tuple[float, str]]:
+def _neighbour_doubts(evidence: Evidence, place: int, body: str, *, is_parted: bool) -> list[tuple[float, str]]:
     """Doubt an item behind which the next one was not found, or is not sure: where it ends is not sure then."""
     following_start = evidence.starts[place + 1] if place + 1 < len(evidence.starts) else None
     if following_start is not None:
@@ -186,6 +187,8 @@ def _neighbour_doubts(evidence: Evidence, place: int, body: str) -> list[tuple[f
     if place + 1 < len(evidence.starts):
         following, _ = reach(evidence.starts[place + 1], evidence.form)
     lost = [order[at] for at in range(last + 1, following) if order[at] in evidence.missing]
+    if is_parted:
+        lost = [entry for entry in lost if entry[0] == order[last][0]]
     listed = [entry for entry in lost if entry in evidence.listed]
     if listed:
         return [(0.6, f"the contents list item {listed[0][1]} next, and it was not found")]

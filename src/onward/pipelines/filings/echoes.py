@@ -75,14 +75,17 @@ def find_echoes(
         is_edge = row < _EDGE_BLOCKS or row >= inside[page] - _EDGE_BLOCKS
         if is_edge and page != blocks[start.heading.at].page and not (other.is_target and not start.is_target):
             headers.setdefault(own, []).append(at)
-        elif host == own and at >= start.heading.at + start.heading.title_blocks:
-            if not start.is_target:
+        elif host == own and at >= start.heading.at:
+            # Directly below it stands the heading to which a page header belongs.
+            if not start.is_target and at > start.heading.at + start.heading.title_blocks:
                 repeats.setdefault(own, at)
         elif host != own:
             doubled.add(own)
             if other.is_target or not start.is_target:
                 rivals.setdefault(own, at)
-            if host is not None and other.weight > start.weight:
+                if host is not None:
+                    strangers.setdefault(host, at)
+            elif host is not None and other.weight > start.weight:
                 strangers.setdefault(host, at)
     for own, blocks_at in headers.items():
         # One heading at the top of a page is no running header yet.

@@ -157,8 +157,11 @@ def _spans(blocks: Sequence[Block], reading: _Reading, furniture: Furniture, dat
         has_next = place + 1 < len(starts)
         signatures = None if has_next else find_signatures(blocks, first + 1, furniture.blocks)
         last = starts[place + 1].heading.at if has_next else signatures or len(blocks)
+        is_parted = False
         if has_next:
+            whole = last
             last = _within_part(blocks, start, starts[place + 1], last, furniture.blocks, contents)
+            is_parted = last < whole
         last = _without_unnumbered(blocks, start, last)
         last = end_before(blocks, first, last, furniture.blocks)
         if not has_next:
@@ -166,7 +169,9 @@ def _spans(blocks: Sequence[Block], reading: _Reading, furniture: Furniture, dat
         title = " ".join(start.heading.title.split()) or start.items[0].title
         body = _body(blocks, start, last, furniture.blocks)
         status = answer_of(title, body, _footnotes(blocks, last))
-        confidence, doubts = weigh(evidence, place, status, body, is_ended=has_next or signatures is not None)
+        confidence, doubts = weigh(
+            evidence, place, status, body, is_ended=has_next or signatures is not None, is_parted=is_parted
+        )
         if listed_section(blocks, contents, first, last, furniture.blocks) is not None:
             confidence = min(confidence, 0.85)
             doubts = (*doubts, "the contents list the executive officers apart, and their section stands inside it")

@@ -290,6 +290,7 @@ def _q(
 
 
 _TELLING = {
+    "1": r"legal proceedings|litigation|lawsuits?",
     "1A": r"risk factors",
     "2": r"repurchase|unregistered|use of proceeds|shares purchased",
     "3": r"\bdefaults?\b",
@@ -334,7 +335,7 @@ _10_Q = Form(
 )
 
 
-_EXHIBIT_LIST = r"^\(?[cd][).]{1,2}\s{0,3}exhibits?\b|^exhibit\s+(?:no\b|number|index)"
+_EXHIBIT_LIST = r"^\(?[cd][).]{1,2}\s{0,3}exhibits?\b|^exhibit\s+(?:no\b|number|index|\d+\.\d)"
 
 
 def _m(item: str, title: str, wording: str, telling: str = "") -> FormItem:
