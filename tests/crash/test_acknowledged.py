@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from farm import Farm, finish
-from onward.engine.faults import FaultPoint
 from onward.disk.hashing import hash_bytes
+from onward.engine.faults import FaultPoint
 
 INPUTS = {f"d{i % 2}/f{i}.txt": "!slow\n" for i in range(8)}
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from farm import Farm
-from onward.engine.faults import FaultPoint
 from onward.disk.hashing import hash_bytes
+from onward.engine.faults import FaultPoint
 
 COUNT = 20
 CHANGED = ("f3.txt", "f11.txt")

@@ -146,10 +146,11 @@ def test_publishing_without_a_staged_file_and_without_an_output_is_an_error(stag
         staging.publish("1.1.1.staged", "a.json")
 
 
-def test_publishing_may_be_repeated(staging):
+def test_what_stands_at_an_output_is_never_taken_for_a_result_that_is_not_staged(staging):
     _publish(staging, b"result", "a.json")
 
-    assert staging.publish(token(1, 1, 1), "a.json") == [staging.out]
+    with pytest.raises(FileNotFoundError):
+        staging.publish(token(1, 1, 1), "a.json")
 
     assert _read(staging.final("a.json")) == b"result"
 

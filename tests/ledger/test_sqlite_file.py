@@ -16,8 +16,8 @@ import apsw
 import pytest
 from ledger_rows import NOW, a_container, answers, fill, first
 
-from onward.errors import LedgerDamaged, LedgerError, LedgerTooNew, OutputTaken
 from onward.disk.lock import FileLock
+from onward.errors import LedgerDamaged, LedgerError, LedgerTooNew, OutputTaken
 from onward.ledger import migrate, statements
 from onward.ledger.care import copy, describe, rebuild, upgrade
 from onward.ledger.sqlite import SqliteLedger

@@ -66,7 +66,7 @@ def test_the_commit_is_seven_digits_of_the_repository_around(tmp_path, monkeypat
 def test_a_commit_in_packed_refs_is_found(tmp_path):
     (tmp_path / ".git").mkdir()
     (tmp_path / ".git" / "HEAD").write_text("ref: refs/heads/topic/x\n")
-    refs = ["# pack-refs with: peeled fully-peeled sorted", f"{'a' * 40} refs/heads/main", f"{'b' * 40} refs/heads/topic/x"]
+    refs = ["# pack-refs with: peeled", f"{'a' * 40} refs/heads/main", f"{'b' * 40} refs/heads/topic/x"]
     (tmp_path / ".git" / "packed-refs").write_text("\n".join(refs))
 
     metadata = RunMetadata.collect(str(tmp_path))

@@ -445,7 +445,8 @@ def verify_job(name: str | None, state: str | None, *, repair: bool) -> Verifica
     try:
         job = find_job(ledger, name)
         with held_job(workspace, job) if repair else nullcontext():
-            return verify(ledger, job, workspace.absolute(job.out), repair=repair)
+            place, out = workspace.absolute(job.source), workspace.absolute(job.out)
+            return verify(ledger, job, out, repair=repair, leave_out=place)
     finally:
         ledger.close()
 

@@ -6,7 +6,7 @@ something about it moved; bytes are read only where a signature moved. The rule 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -134,12 +134,14 @@ class Plan:
                 seen.add(found.key)
                 self.counts.total += found.count
                 self.counts.skipped += found.count
+                yield from self._gone(ContainerState(found.key, containers[found.key]), found.gone)
             else:
                 seen.add(found.listing.key)
                 yield from self._look_into(found, containers.get(found.listing.key))
         for key, row_id in containers.items():
             if key not in seen and not (self.problems and any(p.key == "" for p in self.problems)):
-                yield from self._gone(ContainerState(key, row_id), self.ledger.known_in(row_id))
+                left = (k.item.key for k in self.ledger.known_in(row_id) if k.item.state != ItemState.GONE)
+                yield from self._gone(ContainerState(key, row_id), left)
 
     def _look_into(self, moved: Moved, row_id: int | None) -> Iterator[Planned]:
         state = ContainerState(moved.listing.key, row_id, moved.before)
@@ -157,7 +159,8 @@ class Plan:
             self._decide(entry, known.get(entry.key), state, cached, moved, owners, digests) for entry in to_look_up
         ]
         yield from (planned for planned in decided if planned is not None)
-        yield from self._gone(state, (k for key, k in known.items() if key not in present))
+        state.gone.update(k for k, one in known.items() if k not in present and one.item.state != ItemState.GONE)
+        yield from self._gone(state, sorted(state.gone))
         state.is_listed = True
         if state.outstanding == 0:
             self.ready.append(state)
@@ -188,7 +191,7 @@ class Plan:
         """Return what is known of the entries to look up, and of items that are not there any more."""
         if state.row_id is None:
             return {}
-        gone = set() if cached is None else set(cached.signatures) - present
+        gone = set() if cached is None else (set(cached.signatures) | cached.gone) - present
         wanted = [entry.key for entry in to_look_up] + sorted(gone)
         if cached is None or len(wanted) > _LOAD_WHOLE_FROM * max(len(present), 1):
             return {known.item.key: known for known in self.ledger.known_in(state.row_id)}
@@ -327,11 +330,10 @@ class Plan:
         elif is_change(decision.reason):
             self.counts.changed += 1
 
-    def _gone(self, state: ContainerState, known: Iterator[Known]) -> Iterator[Planned]:
-        for one in known:
-            if one.item.state != ItemState.GONE:
-                self.counts.deleted += 1
-                yield Planned(one.item.key, Decision(Action.SKIP, Reason.GONE), None, one, state, None)
+    def _gone(self, state: ContainerState, keys: Iterable[str]) -> Iterator[Planned]:
+        for key in keys:
+            self.counts.deleted += 1
+            yield Planned(key, Decision(Action.SKIP, Reason.GONE), None, None, state, None)
 
 
 def _content_before(known: Known) -> str | None:

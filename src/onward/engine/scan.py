@@ -22,16 +22,17 @@ class Cached:
     outputs: dict[str, bytes]
     unsettled: frozenset[str]
     recipes: tuple[int, ...]
+    gone: frozenset[str]
 
 
-NOTHING_CACHED = Cached({}, {}, frozenset(), ())
+NOTHING_CACHED = Cached({}, {}, frozenset(), (), frozenset())
 
 
 @dataclass(slots=True)
 class ContainerState:
     """A container on its way from what was remembered to what will be remembered.
 
-    `signatures`, `outputs`, `unsettled` and `recipes` are filled as its items are decided and done; when none is
+    `signatures`, `outputs`, `unsettled`, `recipes`, `gone` are filled as its items are decided and done; when none is
     outstanding they are the next memory of it.
     """
 
@@ -42,6 +43,7 @@ class ContainerState:
     outputs: dict[str, bytes] = field(default_factory=dict)
     unsettled: set[str] = field(default_factory=set)
     recipes: set[int] = field(default_factory=set)
+    gone: set[str] = field(default_factory=set)
     outstanding: int = 0
     is_listed: bool = False
 
@@ -67,6 +69,7 @@ class ContainerState:
             sink.pack(self.outputs, self.key),
             json.dumps(sorted(self.unsettled)),
             json.dumps(sorted(self.recipes)),
+            json.dumps(sorted(self.gone)),
         )
 
 
@@ -89,13 +92,14 @@ class Moved:
 
 
 class Unmoved:
-    """A container that is skipped whole."""
+    """A container that is skipped whole; `gone` are keys that are known and were not there before either."""
 
-    __slots__ = ("count", "key")
+    __slots__ = ("count", "gone", "key")
 
-    def __init__(self, key: str, count: int) -> None:
+    def __init__(self, key: str, count: int, gone: Sequence[str]) -> None:
         self.key = key
         self.count = count
+        self.gone = gone
 
 
 def scan(
@@ -137,9 +141,9 @@ def scan(
             and stale_recipes.isdisjoint(recipes)
             and row.outputs == outputs
         ):
-            yield Unmoved(listing.key, listing.count)
+            yield Unmoved(listing.key, listing.count, json.loads(row.gone))
             continue
         expected = sink.unpack(row.outputs, listing.key)
-        unsettled = frozenset(json.loads(row.unsettled))
-        known = Cached(source.recall(row.inputs, listing.key), expected, unsettled, recipes)
+        unsettled, gone = frozenset(json.loads(row.unsettled)), frozenset(json.loads(row.gone))
+        known = Cached(source.recall(row.inputs, listing.key), expected, unsettled, recipes, gone)
         yield Moved(listing, row, known, sink.unpack(outputs, listing.key))

@@ -52,7 +52,13 @@ class Verification:
 
 
 def verify(
-    ledger: Ledger, job: Job, out: str, *, repair: bool, on_progress: Callable[[int], None] = lambda _: None
+    ledger: Ledger,
+    job: Job,
+    out: str,
+    *,
+    repair: bool,
+    leave_out: str | None = None,
+    on_progress: Callable[[int], None] = lambda _: None,
 ) -> Verification:
     """Look at every output of a job.
 
@@ -60,6 +66,7 @@ def verify(
         ledger: Where it is recorded.
         job: Whose outputs.
         out: The output folder, absolute.
+        leave_out: A folder inside `out` whose files are nobody's outputs: the input, where it stands there.
         repair: Mark what is missing or altered, so that the next run makes it anew. The caller holds the job's lock.
         on_progress: Told how many outputs were looked at so far.
 
@@ -89,8 +96,9 @@ def verify(
         elif found != recorded:
             result.findings.append(_finding(Reason.OUTPUT_ALTERED, known, recorded, found))
             broken.append(known)
+    inside = None if leave_out is None else os.path.relpath(leave_out, out) + os.sep
     for output in sink.outputs():
-        if output not in live:
+        if output not in live and not (inside is not None and output.startswith(inside)):
             result.findings.append(
                 Finding(problem="orphaned", key=None, output=output, recorded=None, found=None)
             )

@@ -33,6 +33,7 @@ class SignatureRow(NamedTuple):
     outputs: bytes
     unsettled: str
     recipes: str
+    gone: str = "[]"
 
 
 class Entry(NamedTuple):

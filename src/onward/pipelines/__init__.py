@@ -41,6 +41,9 @@ def find_pipeline(spec: str, *, root: str | None = None) -> Pipeline:
                 f"'{spec}' is no pipeline. Use {', '.join(ROOMS)}, or your own as module:name or file.py:name."
             )
             raise PipelineInvalid(msg)
+        # Bytecode is matched to its source by the second: a helper edited twice in one second at the same size would
+        # run as it was, under the fingerprint of what it is. So the user's own code leaves none behind.
+        sys.dont_write_bytecode = True
         own = _load_file(os.path.join(root or "", place)) if place.endswith(".py") else _load_module(place)
         pipeline = getattr(own, name, None)
         if pipeline is None:

@@ -25,7 +25,7 @@ _OFFICERS = re.compile(
     r"(?:EXECUTIVE|CORPORATE|PRINCIPAL) OFFICERS\b.{0,80}",
     re.IGNORECASE,
 )
-_PLAIN_CHARS = 80
+_PLAIN_CHARS, _PLAIN_WORDS = 80, 8
 _PARTS = ("I", "II", "III", "IV")
 _PART_TITLES = re.compile(r"\W*(?:OTHER INFORMATION|FINANCIAL INFORMATION)\W*(?:\(continued\))?\W*", re.IGNORECASE)
 
@@ -57,7 +57,7 @@ def unnumbered_section(blocks: Sequence[Block], first: int, last: int, *, ends_i
         if len(text) > 140 or text[-1] in ",;":
             continue
         # Elsewhere the section may be the item's own, with more of the item behind it: only its own number parts it.
-        is_plain = ends_item and len(text) <= _PLAIN_CHARS and text[-1] != "."
+        is_plain = ends_item and len(text) <= _PLAIN_CHARS and len(text.split()) <= _PLAIN_WORDS
         is_apart = block.stands_out or text.isupper() or block.centred or is_plain
         if (ends_item or _OWN_NUMBER.match(text)) and is_apart and _OFFICERS.fullmatch(text):
             return at

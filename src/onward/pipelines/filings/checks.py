@@ -17,6 +17,8 @@ __all__ = ["check"]
 
 _FOUND_FAIL = 0.4
 _FOUND_WARN = 0.85
+_AMENDED_SHARE = 0.5
+_EXHIBITS_ONLY_CHARS = 40_000
 _STRANGE_FAIL = 0.4
 _STRANGE_FEWEST = 3
 _NAMES_SHOWN = 8
@@ -25,7 +27,7 @@ _NAMES_SHOWN = 8
 def check(extracted: ExtractedFiling, items: Sequence[ExtractedItem], text: str) -> tuple[Check, ...]:
     """Return every check's answer for one filing."""
     return (
-        _items_found(extracted, items),
+        _items_found(extracted, items, len(text)),
         _titles_match(items),
         _items_sure(items),
         _text_covered(items, text),
@@ -33,8 +35,11 @@ def check(extracted: ExtractedFiling, items: Sequence[ExtractedItem], text: str)
     )
 
 
-def _items_found(extracted: ExtractedFiling, items: Sequence[ExtractedItem]) -> Check:
+def _items_found(extracted: ExtractedFiling, items: Sequence[ExtractedItem], chars: int) -> Check:
     found = [item for item in items if item.start is not None]
+    is_amendment = (extracted.parsed.cover.form or "").endswith("/A")
+    if not found and is_amendment and chars < _EXHIBITS_ONLY_CHARS:
+        return Check("items-found", Status.WARN, "the amendment names no item of the form")
     if not found:
         return Check("items-found", Status.FAIL, "no item of the form was found")
     form = form_of(extracted.parsed.cover.form)[0]
@@ -46,6 +51,8 @@ def _items_found(extracted: ExtractedFiling, items: Sequence[ExtractedItem]) -> 
     ]
     share = len(found) / (len(found) + len(missing))
     detail = f"{len(found)} of {len(found) + len(missing)} expected items; not found: {_names(missing) or 'none'}"
+    if is_amendment and len(found) < _AMENDED_SHARE * len(items):
+        return Check("items-found", Status.WARN, f"the amendment holds {len(found)} items alone: {_names(found)}")
     if share < _FOUND_FAIL:
         return Check("items-found", Status.FAIL, detail)
     return Check("items-found", Status.WARN if share < _FOUND_WARN else Status.PASS, detail)

@@ -23,6 +23,8 @@ SURE = 0.9
 NOT_TITLED = "its title is not the form's"
 _MOST = 0.98
 _COMPLETE = 0.85
+_PARTIAL = 0.6
+_FRONT_CHARS = 15_000
 _FREE = re.compile(r"reserved|removed|omitted|not applicable|\*|none", re.IGNORECASE)
 _WITNESS_ALONE = {"title": 0.75, "part": 0.6, "contents": 0.8, "text": 0.95}
 _WAIVED = re.compile(r"\b(?:n/a|not applicable|none|not required|omitted)\W*$", re.IGNORECASE)
@@ -42,7 +44,7 @@ class Evidence:
         early: Items that the form asks for soon after the filing's date.
         waived: Items that the contents themselves answer ("N/A").
         share_found: Share of the expected items that were found.
-        has_contents: Whether it has a contents table.
+        is_partial: Whether it is an amendment of some items alone.
     """
 
     form: Form
@@ -54,7 +56,7 @@ class Evidence:
     early: frozenset[tuple[str | None, str]]
     waived: frozenset[tuple[str | None, str]]
     share_found: float
-    has_contents: bool
+    is_partial: bool
 
     @classmethod
     def of(
@@ -66,6 +68,8 @@ class Evidence:
         passed_over: Sequence[Start],
         furniture: frozenset[int],
         date: str,
+        *,
+        is_amendment: bool = False,
     ) -> Evidence:
         """Gather the evidence of a document."""
         entries = [entry.heading for entry in contents.entries if len(entry.heading.choices) == 1]
@@ -73,6 +77,13 @@ class Evidence:
         listed = frozenset(entry.choices[0].id for entry in entries) - waived
         found = {entry.id for start in starts for entry in start.items}
         asked = {entry.id for entry in form.items if not form.is_menu and date and entry.is_expected(date)}
+        # An amendment answers a few items and says nothing of the others; a long text without items is something else.
+        front = sum(len(block.text) for block in blocks[: starts[0].heading.at]) if starts else 0
+        is_partial = is_amendment and len(asked & found) < _PARTIAL * len(asked) and front < _FRONT_CHARS
+        if is_partial:
+            order = [entry.id for entry in form.items]
+            places = [at for at, name in enumerate(order) if name in found]
+            asked &= set(order[places[0] : places[-1] + 1]) if places else set()
         expected = (listed or asked) if not form.is_menu else frozenset(found)
         return cls(
             form=form,
@@ -84,7 +95,7 @@ class Evidence:
             early=frozenset(entry.id for entry in form.items if date and entry.since[:4] == _year_after(date)),
             waived=waived,
             share_found=len(set(expected) & found) / len(expected) if expected else float(bool(found)),
-            has_contents=bool(contents.entries),
+            is_partial=is_partial,
         )
 
     def witnesses(self, place: int) -> tuple[str, ...]:
@@ -121,6 +132,8 @@ def weigh(
     lids.extend(_echo_doubts(evidence, place))
     if heading.is_mention or heading.has_page:
         lids.append((0.6, "the heading reads like a mention or a contents entry"))
+    if not heading.is_worded:
+        lids.append((0.85, "its heading does not say that it is an item's"))
     if not heading.is_titled:
         lids.append((0.75, NOT_TITLED))
     if evidence.share_found < 0.6:
@@ -225,6 +238,8 @@ def weigh_missing(evidence: Evidence, entry: FormItem, *, is_told: bool) -> tupl
         return 0.3, ("the contents list it, and it was not found",)
     if evidence.share_found < 0.6:
         return 0.3, ("too few of the form's items were found",)
+    if evidence.is_partial:
+        return 0.85, ("the amendment does not name it",)
     if entry.id not in evidence.missing:
         return (0.85, ("the form began to ask for it soon after",)) if entry.id in evidence.early else (0.95, ())
     if evidence.listed and evidence.share_found >= _COMPLETE:

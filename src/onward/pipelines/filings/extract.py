@@ -26,6 +26,7 @@ from onward.pipelines.filings.detectors.crossref import Reference, read_index
 from onward.pipelines.filings.detectors.furniture import Furniture, find_furniture
 from onward.pipelines.filings.detectors.headings import Heading, find_headings, part_of
 from onward.pipelines.filings.detectors.titles import fill_gaps
+from onward.pipelines.filings.detectors.unworded import find_unworded
 from onward.pipelines.filings.detectors.vote import Start, choose
 from onward.pipelines.filings.document import Block, ExtractedFiling, ItemSpan, ItemStatus, ParsedFiling
 from onward.pipelines.filings.forms import Form, FormItem, form_of
@@ -34,6 +35,7 @@ __all__ = ["extract"]
 
 _LISTED_FEWEST = 6
 _FOUND_SHARE = 0.4
+_FRONT_SHARE, _FILLED_SHARE = 0.25, 0.7
 _EDGE = 2
 _PART_CHARS = 4_000
 _NOTHING = re.compile(r"\W*(?:none|not applicable|n/a|omitted)\W*", re.IGNORECASE)
@@ -45,14 +47,18 @@ def extract(parsed: ParsedFiling, config: Mapping[str, Any] | None = None) -> Ex
     furniture = find_furniture(blocks)
     readings = [_read(blocks, form, furniture) for form in form_of(parsed.cover.form)]
     reading = max(readings, key=lambda reading: sum(start.weight for start in reading.starts))
-    form, headings, contents, starts = reading.form, reading.headings, reading.contents, reading.starts
     date = parsed.cover.filed or parsed.cover.period_end or ""
-    if _is_cross_referenced(starts, contents):
+    is_amendment = (parsed.cover.form or "").endswith("/A")
+    if not reading.form.is_menu and not is_amendment and _lacks_items(reading, date):
+        unworded = _read(blocks, reading.form, furniture, is_worded=False)
+        reading = reading if _lacks_items(unworded, date) else unworded
+    form, headings, contents, starts = reading.form, reading.headings, reading.contents, reading.starts
+    filled = fill_gaps(blocks, starts, contents, form, furniture.blocks, date)
+    if _is_cross_referenced(starts, contents) and not _is_filled(blocks, filled, contents):
         spans = _referenced(form, read_index(blocks, contents, furniture.numbers), date)
         notes: tuple[str, ...] = ("the items are found by a cross-reference index",)
     else:
-        starts = fill_gaps(blocks, starts, contents, form, furniture.blocks, date)
-        spans = _spans(blocks, replace(reading, starts=starts), furniture, date)
+        spans = _spans(blocks, replace(reading, starts=filled), furniture, date, is_amendment=is_amendment)
         notes = ()
     kept = {at for span in spans if span.first is not None for at in (span.first, span.first + 1)}
     unwanted = _all_furniture(blocks, headings, spans, furniture) - kept
@@ -101,17 +107,35 @@ def _is_cross_referenced(starts: Sequence[Start], contents: Contents) -> bool:
     return len(listed) >= _LISTED_FEWEST and len(listed & found) < _FOUND_SHARE * len(listed)
 
 
+def _is_filled(blocks: Sequence[Block], filled: Sequence[Start], contents: Contents) -> bool:
+    """Whether links or titles show, in the form's order, where nearly all items of a contents table in front begin."""
+    listed = {entry.heading.choices[0].id for entry in contents.entries}
+    found = {entry.id for start in filled for entry in start.items}
+    return contents.spans[-1][1] < _FRONT_SHARE * len(blocks) and len(listed & found) >= _FILLED_SHARE * len(listed)
+
+
 def _referenced(form: Form, references: Sequence[Reference], date: str) -> list[ItemSpan]:
     found = {reference.item.id: reference for reference in references}
     spans = []
     for entry in form.items:
         reference = found.get(entry.id)
-        if reference is None:
-            status = ItemStatus.OMITTED if date and entry.is_expected(date) else ItemStatus.ABSENT
-            spans.append(ItemSpan(item=entry.item, part=entry.part, status=status, title=entry.title, confidence=0.6))
+        if reference is None or reference.is_lost:
+            is_asked = reference is not None or (date and entry.is_expected(date))
+            spans.append(
+                ItemSpan(
+                    item=entry.item,
+                    part=entry.part,
+                    status=ItemStatus.OMITTED if is_asked else ItemStatus.ABSENT,
+                    title=entry.title,
+                    confidence=0.6 if reference is None else 0.3,
+                    doubts=() if reference is None else ("the index names pages that were not found",),
+                )
+            )
             continue
         doubts = ["found by page, not by heading"]
+        confidence = 0.6 if reference.first != reference.row else 0.85
         if reference.is_partial:
+            confidence = 0.5
             doubts.append("the index names further pages")
         spans.append(
             ItemSpan(
@@ -122,7 +146,7 @@ def _referenced(form: Form, references: Sequence[Reference], date: str) -> list[
                 first=reference.first,
                 last=reference.last,
                 method="crossref",
-                confidence=0.5 if reference.is_partial else 0.6 if reference.first != reference.row else 0.85,
+                confidence=confidence,
                 doubts=tuple(doubts),
             )
         )
@@ -140,18 +164,30 @@ class _Reading:
     passed_over: list[Start]
 
 
-def _read(blocks: Sequence[Block], form: Form, furniture: Furniture) -> _Reading:
-    headings = find_headings(blocks, form, furniture.blocks)
+def _read(blocks: Sequence[Block], form: Form, furniture: Furniture, *, is_worded: bool = True) -> _Reading:
+    find = find_headings if is_worded else find_unworded
+    headings = find(blocks, form, furniture.blocks)
     contents = find_contents(blocks, headings, form, furniture.blocks)
     starts, passed_over = choose(blocks, headings, contents, form, furniture.blocks)
     return _Reading(form=form, headings=headings, contents=contents, starts=starts, passed_over=passed_over)
 
 
-def _spans(blocks: Sequence[Block], reading: _Reading, furniture: Furniture, date: str) -> list[ItemSpan]:
+def _lacks_items(reading: _Reading, date: str) -> bool:
+    """Whether hardly any of the items that the form asks for were found."""
+    asked = {entry.id for entry in reading.form.items if entry.is_expected(date)}
+    found = {entry.id for start in reading.starts for entry in start.items}
+    return len(asked & found) < _FOUND_SHARE * len(asked)
+
+
+def _spans(
+    blocks: Sequence[Block], reading: _Reading, furniture: Furniture, date: str, *, is_amendment: bool
+) -> list[ItemSpan]:
     form, contents, starts = reading.form, reading.contents, reading.starts
     found: dict[tuple[str | None, str], ItemSpan] = {}
     told: set[tuple[str | None, str]] = set()
-    evidence = Evidence.of(blocks, form, contents, starts, reading.passed_over, furniture.blocks, date)
+    evidence = Evidence.of(
+        blocks, form, contents, starts, reading.passed_over, furniture.blocks, date, is_amendment=is_amendment
+    )
     for place, start in enumerate(starts):
         first = start.heading.at
         has_next = place + 1 < len(starts)
@@ -273,7 +309,8 @@ def _footnotes(blocks: Sequence[Block], last: int) -> str:
 
 
 def _missing(entry: FormItem, evidence: Evidence, date: str, told: Set[tuple[str | None, str]]) -> ItemSpan:
-    status = ItemStatus.OMITTED if date and entry.is_expected(date) else ItemStatus.ABSENT
+    is_asked = date and entry.is_expected(date) and not (evidence.is_partial and entry.id not in evidence.missing)
+    status = ItemStatus.OMITTED if is_asked else ItemStatus.ABSENT
     confidence, doubts = weigh_missing(evidence, entry, is_told=entry.id in told)
     return ItemSpan(
         item=entry.item, part=entry.part, status=status, title=entry.title, confidence=confidence, doubts=doubts

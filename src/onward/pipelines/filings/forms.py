@@ -13,6 +13,11 @@ from functools import lru_cache
 
 __all__ = ["Form", "FormItem", "form_of"]
 
+_WORD = re.compile(r"[a-z0-9]+")
+_SMALL = frozenset(["and", "of", "the", "in", "on", "a", "s", "registrant", "company", "about", "with"])
+_ALIKE = 0.6
+_TITLE_CHARS = 170
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormItem:
@@ -52,6 +57,17 @@ class FormItem:
     def titled(self, text: str) -> re.Match[str] | None:
         """Match the beginning of `text` with the item's titles."""
         return _pattern(self.wording).match(text)
+
+    def is_title(self, text: str) -> bool:
+        """Whether `text` says the form's title for the item, and nothing much besides."""
+        if len(text) > _TITLE_CHARS or text.rstrip()[-1:] in ".;," or self.titled(text) is None:
+            return False
+        said = {word for word in _WORD.findall(text.lower()) if word not in _SMALL}
+        asked = {word for word in _WORD.findall(self.title.lower()) if word not in _SMALL}
+        if not said or not asked:
+            return False
+        same = len(said & asked)
+        return same >= _ALIKE * len(asked) and same >= _ALIKE * len(said)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -408,6 +424,38 @@ _8_K_OLD = Form(
         _m("12", "Results of Operations and Financial Condition", "results|disclosure of"),
     ),
 )
+
+
+_ABS = (
+    ("1112(b)", "Significant Obligors of Pool Assets", "significant obligors?|financial information"),
+    ("1114(b)(2)", "Credit Enhancement and Other Support", "credit enhancement|significant enhancement"),
+    ("1115(b)", "Certain Derivatives Instruments", "certain derivatives?|derivatives?"),
+    ("1117", "Legal Proceedings", "legal proceedings"),
+    ("1119", "Affiliations and Certain Relationships and Related Transactions", "affiliations"),
+    ("1122", "Compliance with Applicable Servicing Criteria", "compliance with|report on assessment"),
+    ("1123", "Servicer Compliance Statement", "servicer compliance"),
+)
+_REGULATION_AB = "(?:(?:of|under) )?(?:sec )?regulation ab"
+_10_K_ABS = Form(
+    name="10-K",
+    has_servicing_items=True,
+    items=(
+        *(replace(entry, since="9999", is_optional=True) for entry in _10_K.items if entry.part != "IV"),
+        *(
+            FormItem(
+                item=item,
+                part=None,
+                title=title,
+                wording=f"(?:{_REGULATION_AB})?[ ,.:-]*(?:{wording})|{_REGULATION_AB}",
+                chars=(10, 60_000),
+                is_optional=True,
+            )
+            for item, title, wording in _ABS
+        ),
+        *(replace(entry, is_optional=True) for entry in _10_K.items if entry.part == "IV"),
+    ),
+)
+"""General Instruction J: the report of an issuer of asset-backed securities names items of Regulation AB instead."""
 
 
 def form_of(name: str | None) -> tuple[Form, ...]:

@@ -153,7 +153,8 @@ CREATE TABLE signature (
     inputs        BLOB    NOT NULL,          -- disk/walk.py: name and packed stat of every file
     outputs       BLOB    NOT NULL,          -- likewise: name and packed size and mtime of every output
     unsettled     TEXT    NOT NULL,          -- JSON: keys that must be looked up all the same
-    recipes       TEXT    NOT NULL           -- JSON: ids of the recipes used in it
+    recipes       TEXT    NOT NULL,          -- JSON: ids of the recipes used in it
+    gone          TEXT    NOT NULL           -- JSON: keys that are known and were not there
 ) STRICT;
 
 -- Cache: anything that is dear to compute and cheap to check.

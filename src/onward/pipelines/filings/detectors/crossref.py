@@ -8,8 +8,9 @@ one, says the very place. What comes of it is a coarse span, and the confidence 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from onward.pipelines.filings.detectors.contents import Contents, Entry
 from onward.pipelines.filings.document import Block, ItemStatus
@@ -37,6 +38,7 @@ class Reference:
         last: Block behind the answer.
         is_partial: Whether the index names further places that the span leaves out.
         is_single: Whether it names one page and no range.
+        is_lost: Whether it names pages, and none of them was found.
     """
 
     item: FormItem
@@ -47,6 +49,7 @@ class Reference:
     last: int
     is_partial: bool = False
     is_single: bool = False
+    is_lost: bool = False
 
 
 def read_index(blocks: Sequence[Block], contents: Contents, numbers: Mapping[int, str]) -> list[Reference]:
@@ -97,9 +100,18 @@ def _places(blocks: Sequence[Block], numbers: Mapping[int, str]) -> dict[str, tu
         first, _ = ranges.get(block.page, (at, at))
         ranges[block.page] = (first, at + 1)
     places: dict[str, tuple[int, int]] = {}
-    for page, number in numbers.items():
-        places.setdefault(number.lstrip("0").upper(), ranges[page])
+    for page, number in (*numbers.items(), *_between(numbers)):
+        if page in ranges:
+            places.setdefault(number.lstrip("0").upper(), ranges[page])
     return places
+
+
+def _between(numbers: Mapping[int, str]) -> Iterator[tuple[int, str]]:
+    """Yield the numbers of pages on which none was read, where the pages before and behind count alike."""
+    known = sorted((page, int(number)) for page, number in numbers.items() if number.isdigit())
+    for (page, number), (other, behind) in pairwise(known):
+        if behind - number == other - page:
+            yield from ((page + step, str(number + step)) for step in range(1, other - page))
 
 
 def _reference(
@@ -135,7 +147,15 @@ def _reference(
     note = _NOTE.search(said)
     if note and _BY_REFERENCE.search(_footnote(blocks, last, note[1])):
         status = ItemStatus.INCORPORATED
-    return Reference(item=item, title=title, row=heading.at, status=status, first=heading.at, last=limit)
+    return Reference(
+        item=item,
+        title=title,
+        row=heading.at,
+        status=status,
+        first=heading.at,
+        last=limit,
+        is_lost=bool(numbered) and status is ItemStatus.EXTRACTED and not _NOTHING.search(said),
+    )
 
 
 def _spans(numbered: Sequence[tuple[str, str]], pages: Mapping[str, tuple[int, int]]) -> list[tuple[int, int]]:

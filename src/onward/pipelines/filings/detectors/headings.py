@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from onward.pipelines.filings.document import Block
 from onward.pipelines.filings.forms import Form, FormItem
 
-__all__ = ["Heading", "find_headings", "is_part_heading", "is_signatures", "part_of"]
+__all__ = ["PAGE_END", "Heading", "find_headings", "is_part_heading", "is_signatures", "part_of"]
 
 _HEADING_CHARS = 260
 _HEADINGS_MAX = 5_000
@@ -30,7 +30,7 @@ _LETTER = f"(?:{'|'.join(_LETTER_FORMS)})"
 _NUMBER = rf"(\d{{1,2}}){_LETTER}(?:\s?\(T\))?"
 _START = re.compile(
     r"[^\w(]{0,6}(?:PART\W{1,3}(?P<part>I{1,3}V?|IV|ONE|TWO)\b(?P<between>[^.\t\n]{0,60}?|\W{0,6}))?"
-    r"\bI\s?TEMS?(?![a-z])[\W_]{0,5}(?:(?:NOS?|NUMBERS?)\b[\W_]{0,3})?(?=\d)",
+    r"\bI\s?T\s?E\s?M(?:\s?S)?(?![a-z])[\W_]{0,5}(?:(?:NOS?|NUMBERS?)\b[\W_]{0,3})?(?=\d)",
     re.IGNORECASE,
 )
 _ONE = re.compile(rf"{_NUMBER}")
@@ -56,7 +56,7 @@ _MENTION_WITHIN = re.compile(
     r"for (?:a |additional |further )|contains|which )",
     re.IGNORECASE,
 )
-_PAGE_END = re.compile(
+PAGE_END = re.compile(
     r"[\s.\t\u2026]+(?:page\s)?(?:[A-Z]{0,2}-?\d{1,3}|[ivxl]{1,6})(?:\s?[-\u2013,]\s?[A-Z]{0,2}-?\d{1,3})*\s*$",
     re.IGNORECASE,
 )
@@ -83,6 +83,7 @@ class Heading:
         is_mention: Whether it reads like a sentence that mentions the item.
         is_continued: Whether it says that it continues an item from an earlier page.
         part: Part named in the heading itself, or None.
+        is_worded: Whether it says "Item".
     """
 
     at: int
@@ -97,6 +98,7 @@ class Heading:
     is_mention: bool = False
     is_continued: bool = False
     part: str | None = None
+    is_worded: bool = True
 
 
 def part_of(text: str) -> str | None:
@@ -125,7 +127,7 @@ def find_headings(blocks: Sequence[Block], form: Form, furniture: frozenset[int]
         text = block.text
         # The cheap look first: one block in a hundred begins with an item's number.
         head = text[:90].lower()
-        if "item" not in head and "i tem" not in head:
+        if "item" not in head and ("i t" not in head or "item" not in head.replace(" ", "")):
             continue
         heading = _read(at, blocks, form, furniture)
         if heading is not None:
@@ -184,7 +186,7 @@ def _read(at: int, blocks: Sequence[Block], form: Form, furniture: frozenset[int
     if not rest:
         title, title_blocks = _title_behind(at, blocks, furniture)
     titled = tuple(entry for entry in choices if entry.titled(title))
-    page = _PAGE_END.search(title[:400]) if len(title) < 400 else None
+    page = PAGE_END.search(title[:400]) if len(title) < 400 else None
     extent, run_in = _extent(block, rest_at, title) if title_blocks == 1 else (len(title), 0)
     wording = title[:extent].strip()
     for more in _AND_ITEM.finditer(wording):
@@ -197,7 +199,7 @@ def _read(at: int, blocks: Sequence[Block], form: Form, furniture: frozenset[int
         at=at,
         choices=titled or choices,
         together=together,
-        title=_PAGE_END.sub("", wording) if page else wording.strip(" \t\n:.\u2014\u2013-"),
+        title=PAGE_END.sub("", wording) if page else wording.strip(" \t\n:.\u2014\u2013-"),
         is_titled=bool(titled),
         title_blocks=title_blocks,
         run_in_chars=run_in,

@@ -6,7 +6,6 @@ words ("Business", "Risk Factors") stand in many places.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from onward.pipelines.filings.detectors.contents import Contents
@@ -17,9 +16,6 @@ from onward.pipelines.filings.forms import Form, FormItem
 
 __all__ = ["fill_gaps"]
 
-_WORD = re.compile(r"[a-z0-9]+")
-_SMALL = frozenset(["and", "of", "the", "in", "on", "a", "s", "registrant", "company", "about", "with"])
-_ALIKE = 0.6
 _TITLE_CHARS = 170
 
 
@@ -80,7 +76,7 @@ def _linked(blocks: Sequence[Block], entry: FormItem, contents: Contents, first:
         if target is None or len(listed.heading.choices) != 1 or listed.heading.choices[0].id != entry.id:
             continue
         if first <= target < last and not contents.holds(target):
-            title_blocks = 1 if _is_title(blocks[target].text, entry) else 0
+            title_blocks = 1 if entry.is_title(blocks[target].text) else 0
             return _start(entry, target, listed.heading.title, title_blocks, "contents", 2.0)
     return None
 
@@ -94,9 +90,9 @@ def _titled(blocks: Sequence[Block], entry: FormItem, contents: Contents, first:
             continue
         if not (block.stands_out or text.isupper()):
             continue
-        if _is_title(text, entry):
+        if entry.is_title(text):
             return _start(entry, at, text, 1, "title", 1.5)
-        if at + 1 < last and _is_title(f"{text} {blocks[at + 1].text}", entry):
+        if at + 1 < last and entry.is_title(f"{text} {blocks[at + 1].text}"):
             return _start(entry, at, f"{text} {blocks[at + 1].text}", 2, "title", 1.5)
     return None
 
@@ -111,15 +107,3 @@ def _part_itself(
         if at not in furniture and not contents.holds(at) and part_of(blocks[at].text) == "I":
             return _start(entry, at, entry.title, 1, "part", 1.0)
     return None
-
-
-def _is_title(text: str, entry: FormItem) -> bool:
-    """Whether `text` says the form's title for the item, and nothing much besides."""
-    if len(text) > _TITLE_CHARS or text.rstrip()[-1:] in ".;," or entry.titled(text) is None:
-        return False
-    said = {word for word in _WORD.findall(text.lower()) if word not in _SMALL}
-    asked = {word for word in _WORD.findall(entry.title.lower()) if word not in _SMALL}
-    if not said or not asked:
-        return False
-    same = len(said & asked)
-    return same >= _ALIKE * len(asked) and same >= _ALIKE * len(said)

@@ -70,7 +70,7 @@ def _candidates(
             continue
         for choice in heading.choices:
             weight = heading.weight
-            witnesses = ["text"]
+            witnesses = ["text" if heading.is_worded else "title"]
             if blocks[heading.at].stands_out or blocks[heading.at].lead or heading.title.isupper():
                 witnesses.append("style")
             if heading.is_mention:
