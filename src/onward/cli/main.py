@@ -5,6 +5,7 @@ Commands are imported only when they are called, because `onward status` is type
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -83,6 +84,8 @@ def main() -> None:
     from onward.errors import JobBusy, OnwardError, UsageError
     from onward.model.item import printable
 
+    # Collecting garbage while modules are imported finds none and costs a tenth of the start; `run` turns it on again.
+    gc.disable()
     try:
         code = cli.main(standalone_mode=False)
         sys.stdout.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -68,6 +69,7 @@ def run(
         msg = "--incremental and --full exclude each other."
         raise UsageError(msg)
     batch = _prepare(pipeline, place, out, assignments, full=full, **options)
+    gc.enable()  # see cli/main.py
     if dry_run:
         render.plan(batch.plan(), as_json=as_json)
         return

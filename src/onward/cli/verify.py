@@ -18,7 +18,7 @@ def verify(ctx: click.Context, /, job: str | None, repair: bool, state: str | No
     --repair has marked it: the next run makes it anew, and verify then says 0.
     """
     from onward.cli import render
-    from onward.engine.batch import verify_job
+    from onward.engine.verify import verify_job
 
     result = verify_job(job, state, repair=repair)
     render.verification(result, as_json=as_json)

@@ -9,7 +9,7 @@ import json
 import os
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -21,13 +21,11 @@ from onward.engine.code_memo import code_part
 from onward.engine.commit import Finished
 from onward.engine.executor import DEFAULT, find_executor
 from onward.engine.file_sink import RUNS_FOLDER
-from onward.engine.history import find_job
 from onward.engine.pipeline import Entry, Pipeline
 from onward.engine.plan import Wish
 from onward.engine.process import Stop
 from onward.engine.recover import Recovery
 from onward.engine.run import Ended, Line, Request, Tally, make_plan, run
-from onward.engine.verify import Verification, verify
 from onward.errors import JobBusy, NotFound, OutputTaken, SettingInvalid, UsageError
 from onward.ledger.base import Ledger, Reader, empty_ledger, open_ledger
 from onward.model.attempt import ATTEMPTS_MAX
@@ -428,27 +426,6 @@ def held_job(workspace: Workspace, job: Job) -> Iterator[FileLock]:
         raise JobBusy(msg) from held
     with lock:
         yield lock
-
-
-def verify_job(name: str | None, state: str | None, *, repair: bool) -> Verification:
-    """Compare every output of a job with the ledger; see `engine/verify.py`.
-
-    Raises:
-        NotFound: There is no such job.
-        JobBusy: Repair was asked for, and another process holds the job.
-    """
-    workspace = find(state)
-    if not workspace.exists():
-        msg = f"There is no ledger in '{workspace.state}'."
-        raise NotFound(msg)
-    ledger = open_ledger(workspace.ledger, writes=repair)
-    try:
-        job = find_job(ledger, name)
-        with held_job(workspace, job) if repair else nullcontext():
-            place, out = workspace.absolute(job.source), workspace.absolute(job.out)
-            return verify(ledger, job, out, repair=repair, leave_out=place)
-    finally:
-        ledger.close()
 
 
 _REPORT = "report.json"

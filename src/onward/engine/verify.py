@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 
 from onward import clock
 from onward.disk.hashing import hash_files
+from onward.engine.batch import held_job
 from onward.engine.file_sink import FileSink
-from onward.ledger.base import Ledger, Reader
+from onward.engine.history import find_job
+from onward.errors import NotFound
+from onward.ledger.base import Ledger, Reader, open_ledger
 from onward.model.reason import Reason
 from onward.model.record import Job, Known, to_digest
 from onward.model.states import ItemState
+from onward.runs.workspace import find
 
 _AT_ONCE = 256
 
@@ -113,6 +118,27 @@ def _is_superseded(ledger: Reader, job: Job, known: Known) -> bool:
     assert version is not None
     others = ledger.known_by_output(job.id, version.output)
     return any(other.version is not None and other.version.recorded_at > version.recorded_at for other in others)
+
+
+def verify_job(name: str | None, state: str | None, *, repair: bool) -> Verification:
+    """Compare every output of a job with the ledger; see `verify`.
+
+    Raises:
+        NotFound: There is no such job.
+        JobBusy: Repair was asked for, and another process holds the job.
+    """
+    workspace = find(state)
+    if not workspace.exists():
+        msg = f"There is no ledger in '{workspace.state}'."
+        raise NotFound(msg)
+    ledger = open_ledger(workspace.ledger, writes=repair)
+    try:
+        job = find_job(ledger, name)
+        with held_job(workspace, job) if repair else nullcontext():
+            place, out = workspace.absolute(job.source), workspace.absolute(job.out)
+            return verify(ledger, job, out, repair=repair, leave_out=place)
+    finally:
+        ledger.close()
 
 
 def _finding(problem: str, known: Known, recorded: str, found: str | None) -> Finding:

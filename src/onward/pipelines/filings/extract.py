@@ -24,7 +24,7 @@ from onward.pipelines.filings.confidence import Evidence, tells, weigh, weigh_mi
 from onward.pipelines.filings.detectors.contents import Contents, find_contents
 from onward.pipelines.filings.detectors.crossref import Reference, read_index
 from onward.pipelines.filings.detectors.furniture import Furniture, find_furniture
-from onward.pipelines.filings.detectors.headings import Heading, find_headings, part_of
+from onward.pipelines.filings.detectors.headings import Heading, find_headings, names_servicing, part_of
 from onward.pipelines.filings.detectors.titles import fill_gaps
 from onward.pipelines.filings.detectors.unworded import find_unworded
 from onward.pipelines.filings.detectors.vote import Start, choose
@@ -45,7 +45,10 @@ def extract(parsed: ParsedFiling, config: Mapping[str, Any] | None = None) -> Ex
     """Return the items of a parsed filing: spans of blocks, status, method and confidence."""
     blocks = parsed.blocks
     furniture = find_furniture(blocks)
-    readings = [_read(blocks, form, furniture) for form in form_of(parsed.cover.form)]
+    forms = form_of(parsed.cover.form)
+    if any(form.has_servicing_items for form in forms) and not names_servicing(blocks):
+        forms = tuple(form for form in forms if not form.has_servicing_items)
+    readings = [_read(blocks, form, furniture) for form in forms]
     reading = max(readings, key=lambda reading: sum(start.weight for start in reading.starts))
     date = parsed.cover.filed or parsed.cover.period_end or ""
     is_amendment = (parsed.cover.form or "").endswith("/A")

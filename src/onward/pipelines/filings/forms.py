@@ -78,11 +78,13 @@ class Form:
         name: Family name (`"10-K"`); amendments and variants belong to a family.
         items: In the form's order.
         is_menu: Whether a filing names only the items that it reports (8-K).
+        has_servicing_items: Whether items of Regulation AB (1112 and up) are among them.
     """
 
     name: str
     items: tuple[FormItem, ...]
     is_menu: bool = False
+    has_servicing_items: bool = False
 
     def named(self, item: str) -> tuple[FormItem, ...]:
         """Return the items with this number: two in a 10-Q, one elsewhere, none when the form has no such item."""
@@ -435,9 +437,9 @@ _ABS = (
     ("1122", "Compliance with Applicable Servicing Criteria", "compliance with|report on assessment"),
     ("1123", "Servicer Compliance Statement", "servicer compliance"),
 )
-_REGULATION_AB = "(?:(?:of|under) )?(?:sec )?regulation ab"
+_REGULATION_AB = "(?:of |under )?(?:sec )?regulation ab"
 _10_K_ABS = Form(
-    name="10-K",
+    name="10-K of asset-backed securities",
     has_servicing_items=True,
     items=(
         *(replace(entry, since="9999", is_optional=True) for entry in _10_K.items if entry.part != "IV"),
@@ -446,7 +448,8 @@ _10_K_ABS = Form(
                 item=item,
                 part=None,
                 title=title,
-                wording=f"(?:{_REGULATION_AB})?[ ,.:-]*(?:{wording})|{_REGULATION_AB}",
+                wording=f"(?:{_REGULATION_AB}~)?(?:{wording})|{_REGULATION_AB}",
+                since="9999",
                 chars=(10, 60_000),
                 is_optional=True,
             )
@@ -461,13 +464,14 @@ _10_K_ABS = Form(
 def form_of(name: str | None) -> tuple[Form, ...]:
     """Return the catalogues that a filing of the form `name` may follow; empty when the room does not take the form.
 
-    Two for an 8-K: items were renumbered in August 2004, and the numbers in the filing say which it follows.
+    Two for an 8-K: items were renumbered in August 2004, and the numbers in the filing say which it follows. Two for a
+    10-K: the second is for those alone that name items of Regulation AB.
     """
     stated = re.sub(r"[\s-]", "", name or "").upper().removesuffix("/A")
     if stated.startswith("10KSB"):
         return (_10_KSB,)
     if stated in {"10K", "10K405", "10KT", "10KT405"}:
-        return (_10_K,)
+        return (_10_K, _10_K_ABS)
     if stated == "10Q":
         return (_10_Q,)
     if stated == "8K":

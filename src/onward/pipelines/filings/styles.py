@@ -45,7 +45,6 @@ class Style(NamedTuple):
     breaks_before: bool = False
     breaks_after: bool = False
     is_block: bool | None = None
-    top_pt: float | None = None
 
     @property
     def has_face(self) -> bool:
@@ -89,7 +88,7 @@ def read_style(text: str) -> Style:
     if size is None and font:
         found = _LENGTH.search(font)
         size = _length_pt(found[0]) if found else None
-    align, shown, position = said.get("text-align", ""), said.get("display", ""), said.get("position", "")
+    align, shown = said.get("text-align", ""), said.get("display", "")
     indent = _length_pt(said.get("margin-left", said.get("padding-left", ""))) or 0.0
     before = said.get("page-break-before", said.get("break-before", ""))
     after = said.get("page-break-after", said.get("break-after", ""))
@@ -104,7 +103,6 @@ def read_style(text: str) -> Style:
         breaks_before=before in {"always", "page", "left", "right"},
         breaks_after=after in {"always", "page", "left", "right"},
         is_block=(shown not in {"inline", "inline-block", "contents"}) if shown and shown != "none" else None,
-        top_pt=_length_pt(said.get("top", "")) if position == "absolute" else None,
     )
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from onward.pipelines.filings.document import Block
 from onward.pipelines.filings.forms import Form, FormItem
 
-__all__ = ["PAGE_END", "Heading", "find_headings", "is_part_heading", "is_signatures", "part_of"]
+__all__ = ["PAGE_END", "Heading", "find_headings", "is_part_heading", "is_signatures", "names_servicing", "part_of"]
 
 _HEADING_CHARS = 260
 _HEADINGS_MAX = 5_000
@@ -35,6 +35,7 @@ _START = re.compile(
 )
 _ONE = re.compile(rf"{_NUMBER}")
 _DECIMAL = re.compile(r"(\d)\s?\.\s?(\d{2})(?!\d)")
+_SERVICING = re.compile(r"(11\d\d)(?!\d)(?:\s?\([a-z\d]\))*")
 _PARAGRAPH = re.compile(r"\s?\([a-f]\)(?:\s?,?\s?(?:and\s)?\([a-f]\))*")
 _AND_ONE = re.compile(
     rf"[\s.,;:]{{0,4}}(?:,|[Aa][Nn][Dd]|&|/|-|\u2013)[\s.,]{{0,3}}(?:[Aa][Nn][Dd]\s|&\s)?(?:[Ii][Tt][Ee][Mm][Ss]?\s)?{_NUMBER}"
@@ -149,6 +150,10 @@ def _numbers(text: str, at: int, form: Form) -> tuple[list[str], int]:
             end = more.end()
         paragraph = _PARAGRAPH.match(text, end)
         return numbers, paragraph.end() if paragraph else end
+    servicing = _SERVICING.match(text, at) if form.has_servicing_items else None
+    if servicing is not None:
+        numbers = [entry.item for entry in form.items if entry.item.startswith(servicing[1])]
+        return numbers[:1], servicing.end()
     found = _ONE.match(text, at)
     if found is None or (form.is_menu and _DECIMAL.match(text, at)):
         return [], at
@@ -160,6 +165,16 @@ def _numbers(text: str, at: int, form: Form) -> tuple[list[str], int]:
         numbers.append(number)
         end = more.end()
     return numbers, end
+
+
+def names_servicing(blocks: Sequence[Block]) -> bool:
+    """Whether a block begins with the number of an item of Regulation AB, which asset-backed issuers answer."""
+    return any(
+        block.text[:4].lower() == "item"
+        and (start := _START.match(block.text))
+        and _SERVICING.match(block.text, start.end())
+        for block in blocks
+    )
 
 
 def _number(found: re.Match[str]) -> str:
