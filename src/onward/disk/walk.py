@@ -58,6 +58,7 @@ def look(folder: bytes, matches: NameFilter, *, root: bytes) -> Look:
     """
     seen = Look()
     records, folders = seen.records, seen.folders
+    pack = _PACK.pack
     with os.scandir(folder) as entries:
         for entry in entries:
             name = entry.name
@@ -71,7 +72,10 @@ def look(folder: bytes, matches: NameFilter, *, root: bytes) -> Look:
                 continue  # removed between listing and stat: as if it had been removed before
             kind = st.st_mode & _KIND
             if kind == _REGULAR:
-                records.append(name + b"\0" + _pack(st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino))
+                try:
+                    records.append(name + b"\0" + pack(st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino))
+                except struct.error:
+                    records.append(name + b"\0" + pack_signature(signature_of(st)))
             elif kind == stat.S_IFDIR:
                 folders.append(name)
             elif kind == stat.S_IFLNK:
@@ -94,7 +98,7 @@ def _look_through_link(entry: os.DirEntry[bytes], root: bytes, seen: Look) -> No
         seen.problems.append((entry.name, "is a link that leads nowhere"))
         return
     if stat.S_ISREG(st.st_mode):
-        seen.records.append(entry.name + b"\0" + _pack(st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino))
+        seen.records.append(entry.name + b"\0" + pack_signature(signature_of(st)))
     elif not stat.S_ISDIR(st.st_mode):
         seen.problems.append((entry.name, "is a link to something that is not a regular file"))
 
@@ -111,19 +115,13 @@ def join(name: bytes, signature: bytes) -> bytes:
 
 def pack_signature(signature: Signature) -> bytes:
     """Return the packed form of a signature."""
-    return _pack(*signature)
+    size_bytes, mtime_ns, ctime_ns, inode = signature
+    return _PACK.pack(size_bytes, _clamped(mtime_ns), _clamped(ctime_ns), inode)
 
 
 def signature_of(st: os.stat_result) -> Signature:
     """Return the signature that a look at this file gives."""
     return Signature(st.st_size, _clamped(st.st_mtime_ns), _clamped(st.st_ctime_ns), st.st_ino)
-
-
-def _pack(size_bytes: int, mtime_ns: int, ctime_ns: int, inode: int) -> bytes:
-    try:
-        return _PACK.pack(size_bytes, mtime_ns, ctime_ns, inode)
-    except struct.error:
-        return _PACK.pack(size_bytes, _clamped(mtime_ns), _clamped(ctime_ns), inode)
 
 
 def _clamped(time_ns: int) -> int:

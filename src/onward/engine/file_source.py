@@ -13,6 +13,7 @@ import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import translate
+from operator import methodcaller
 from typing import IO
 
 from onward import clock
@@ -181,7 +182,7 @@ def _either(names: Sequence[str]) -> walk.NameFilter:
     if all(suffixes):
         # Twice as fast as the expression, and there may be 100,000 names.
         ends = tuple(os.fsencode(suffix) for suffix in suffixes if suffix)
-        return lambda name: name.endswith(ends)
+        return methodcaller("endswith", ends)
     expression = re.compile("|".join(f"(?:{translate(name)})" for name in names).encode(), re.DOTALL)
     return expression.match
 

@@ -37,6 +37,7 @@ _OMITTED = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _FOOTNOTE = re.compile(r"^[\s]*(\*{1,3}|\([*\d]\)|[\u2020\u2021])\s*\w")
+_EXHIBITS = re.compile(r"\bexhibits?\b", re.IGNORECASE)
 _LITTLE_CHARS = 160
 _POINTER_CHARS_MAX = 6_000
 
@@ -60,7 +61,8 @@ def answer_of(title: str, body: str, footnotes: str = "") -> ItemStatus:
         return ItemStatus.RESERVED
     if len(text) < 600 and _OMITTED.match(text):
         return ItemStatus.OMITTED
-    return ItemStatus.INCORPORATED if _only_points(text) else ItemStatus.EXTRACTED
+    # A list of exhibits answers its item here, though each of them may be filed elsewhere.
+    return ItemStatus.INCORPORATED if _only_points(text) and not _EXHIBITS.search(title) else ItemStatus.EXTRACTED
 
 
 def _only_points(text: str) -> bool:

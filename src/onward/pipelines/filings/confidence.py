@@ -23,6 +23,7 @@ SURE = 0.9
 NOT_TITLED = "its title is not the form's"
 _MOST = 0.98
 _COMPLETE = 0.85
+_VOUCHED_CHARS = 30_000
 _PARTIAL = 0.6
 _FRONT_CHARS = 15_000
 _FREE = re.compile(r"reserved|removed|omitted|not applicable|\*|none", re.IGNORECASE)
@@ -210,7 +211,8 @@ def _neighbour_doubts(evidence: Evidence, place: int, body: str, *, is_parted: b
     told = [entry for entry in evidence.form.items if entry.id in lost and tells(entry, body)]
     if told:
         return [(0.85, f"it has words of item {told[0].item}, which was not found")]
-    if lost and len(body) > 300 and (not evidence.listed or evidence.share_found < _COMPLETE):
+    is_vouched = evidence.listed and evidence.share_found >= _COMPLETE and len(body) <= _VOUCHED_CHARS
+    if lost and len(body) > 300 and not is_vouched:
         return [(0.85, f"item {lost[0][1]} is expected next, and was not found")]
     return []
 

@@ -353,7 +353,7 @@ _10_Q = Form(
 )
 
 
-_EXHIBIT_LIST = r"^\(?[cd][).]{1,2}\s{0,3}exhibits?\b|^exhibit\s+(?:no\b|number|index|\d+\.\d)"
+_EXHIBIT_LIST = r"^\(?[cd][).]{1,2}\s{0,3}exhibits?\b|^exhibit\s+(?:no\b|number|index|\d+\.\d)|^(?:99\.\d|104)\s"
 
 
 def _m(item: str, title: str, wording: str, telling: str = "") -> FormItem:

@@ -1,7 +1,7 @@
 """What repeats page after page: running headers and footers, page numbers, links back to the contents.
 
 Furniture is known by repetition at page edges, not by its words: a text that stands beside page breaks on pages in a
-row, or one in which a number rises with the page. What each page's header says ("PART II / Item 7") is kept.
+row, or one in which a number rises with the page.
 """
 
 from __future__ import annotations
@@ -38,12 +38,10 @@ class Furniture:
 
     Args:
         blocks: Indexes of blocks that are furniture.
-        headers: Page -> texts of its furniture, in order.
         numbers: Page -> the number printed on it, where one is.
     """
 
     blocks: frozenset[int]
-    headers: dict[int, tuple[str, ...]]
     numbers: dict[int, str]
 
 
@@ -56,7 +54,7 @@ def find_furniture(blocks: Sequence[Block]) -> Furniture:
     }
     edges = _edges(blocks)
     if len(edges) < _FEWEST_PAGES:
-        return Furniture(blocks=frozenset(found), headers={}, numbers={})
+        return Furniture(blocks=frozenset(found), numbers={})
     rows = Counter(block.table for block in blocks if block.table >= 0)
     lone: list[tuple[int, int, str]] = []  # page, block, number
     repeated: dict[str, list[tuple[int, int]]] = {}  # text -> page, block
@@ -79,7 +77,7 @@ def find_furniture(blocks: Sequence[Block]) -> Furniture:
             found.add(at)
             headers.setdefault(page, []).append(blocks[at].text)
     texts = {page: tuple(said) for page, said in headers.items()}
-    return Furniture(blocks=frozenset(found), headers=texts, numbers=_running_numbers(texts, numbers))
+    return Furniture(blocks=frozenset(found), numbers=_running_numbers(texts, numbers))
 
 
 def _rises(lone: Sequence[tuple[int, int, str]], page: int, at: int, number: str) -> bool:
