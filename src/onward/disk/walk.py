@@ -143,6 +143,18 @@ def parse(packed: bytes) -> Iterator[tuple[bytes, bytes]]:
     return _parse(packed, _WIDTH)
 
 
+def records(packed: bytes) -> list[bytes]:
+    """Return the records in `packed`, in order."""
+    found = []
+    at, end = 0, len(packed)
+    find, width = packed.index, _WIDTH + 1
+    while at < end:
+        stop = find(b"\0", at) + width
+        found.append(packed[at:stop])
+        at = stop
+    return found
+
+
 def _parse(packed: bytes, width: int) -> Iterator[tuple[bytes, bytes]]:
     at, end = 0, len(packed)
     while at < end:

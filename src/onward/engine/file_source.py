@@ -24,6 +24,9 @@ from onward.errors import InputUnreadable, ItemChanged, ItemVanished, PipelineIn
 from onward.model.item import Signature, key_from_bytes, printable
 
 _WHOLE_MAX = 256 * 1024 * 1024
+_MANY = 0.25
+"""From this share of a folder's files on, looking at all of them is no dearer than sorting out which moved."""
+
 _TICK_NS = 20_000_000
 """A file touched within this time before a look may be touched again without its times moving."""
 
@@ -104,10 +107,13 @@ class FileSource:
                 if self._reaches(below) and (not excluded or os.path.join(root, below) not in excluded):
                     waiting.append(below)
 
-    def remember(self, records: Iterable[tuple[str, bytes]], container: str) -> bytes:
+    def remember(
+        self, records: Iterable[tuple[str, bytes]], container: str, kept: Sequence[bytes] = ()
+    ) -> bytes:
         """Return the packed form of keys and signatures of one folder."""
         cut = len(container) + 1 if container else 0
-        return b"".join(sorted(walk.join(_to_name(key[cut:]), signature) for key, signature in records))
+        packed = [walk.join(_to_name(key[cut:]), signature) for key, signature in records]
+        return b"".join(sorted([*packed, *kept]))
 
     def recall(self, packed: bytes, container: str) -> dict[str, bytes]:
         """Return key and signature of each entry of a packed form."""
@@ -235,6 +241,28 @@ class FolderListing:
             problem = f"stands in a folder with the same name as '{self._key}' up to Unicode normalisation"
             found = [entry._replace(problem=entry.problem or problem, collides=True) for entry in found]
         yield from _without_twins(found)
+
+
+    def moved_since(self, packed: bytes) -> tuple[list[tuple[Entry, bytes]], list[bytes]] | None:
+        """Return the entries whose signature moved since, with the old one, and the records of all others.
+
+        Compares whole records, so that what did not move costs one look-up in a set.
+        """
+        before = walk.records(packed)
+        if len(before) != len(self._seen.records) or self._seen.problems:
+            return None
+        known = set(before)
+        kept = [record for record in self._seen.records if record in known]
+        moved = [walk.split(record) for record in self._seen.records if record not in known]
+        old = dict(walk.split(record) for record in known.difference(kept))
+        if len(moved) > _MANY * len(before) or any(name not in old or not name.isascii() for name, _ in moved):
+            return None
+        key_prefix = self.key + "/" if self.key else ""
+        entries = [
+            (Entry(key_prefix + key_from_bytes(name), self._prefix + name, signature), old[name])
+            for name, signature in moved
+        ]
+        return entries, kept
 
 
 def _without_twins(entries: list[Entry]) -> Iterator[Entry]:

@@ -121,6 +121,12 @@ class Listing(Protocol):
     def entries(self) -> Iterator[Entry]:
         """Return the entries, by name."""
 
+    def moved_since(self, packed: bytes) -> tuple[list[tuple[Entry, bytes]], list[bytes]] | None:
+        """Return the entries whose signature moved since, each with its old one, and the records of all others.
+
+        None when anything else differs (a name came or went), or when so much moved that this saves nothing.
+        """
+
 
 class Source(Protocol):
     """Where items come from."""
@@ -131,8 +137,16 @@ class Source(Protocol):
     def scan(self, place: str, *, leave_out: Sequence[str]) -> Iterator[Listing | ScanProblem]:
         """Look at every container of `place`, in the order of their keys."""
 
-    def remember(self, records: Iterable[tuple[str, bytes]], container: str) -> bytes:
-        """Return the packed form of keys and signatures of a container, as `Listing.packed` would give it."""
+    def remember(
+        self, records: Iterable[tuple[str, bytes]], container: str, kept: Sequence[bytes] = ()
+    ) -> bytes:
+        """Return the packed form of keys and signatures of a container, as `Listing.packed` would give it.
+
+        Args:
+            records: Keys and packed signatures.
+            container: Which container.
+            kept: Records of a listing that go in as they are.
+        """
 
     def recall(self, packed: bytes, container: str) -> dict[str, bytes]:
         """Return key and signature of each entry of a packed form."""

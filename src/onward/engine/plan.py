@@ -6,6 +6,7 @@ something about it moved; bytes are read only where a signature moved. The rule 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -125,7 +126,7 @@ class Plan:
             leave_out=self.leave_out,
             remembered=lambda key: self.ledger.signature(containers[key]) if key in containers else None,
             stale_recipes=self.today.stale,
-            trusts_signatures=not (self.wish.full or self.wish.rehash or self.wish.force),
+            trusts_signatures=self._trusts(),
         ):
             if isinstance(found, ScanProblem):
                 self.problems.append(found)
@@ -144,26 +145,68 @@ class Plan:
                 yield from self._gone(ContainerState(key, row_id), left)
 
     def _look_into(self, moved: Moved, row_id: int | None) -> Iterator[Planned]:
+        if row_id is not None and self._trusts() and moved.is_quiet() and moved.before is not None:
+            few = moved.listing.moved_since(moved.before.inputs)
+            if few is not None and self.today.stale.isdisjoint(json.loads(moved.before.recipes)):
+                yield from self._look_at_few(moved, row_id, *few)
+                return
+        yield from self._look_at_all(moved, row_id)
+
+    def _trusts(self) -> bool:
+        return not (self.wish.full or self.wish.rehash or self.wish.force)
+
+    def _look_at_few(
+        self, moved: Moved, row_id: int, few: list[tuple[Entry, bytes]], kept: list[bytes]
+    ) -> Iterator[Planned]:
+        """Decide the few entries that moved in a container that is otherwise as it was."""
+        assert moved.before is not None
+        recipes = tuple(json.loads(moved.before.recipes))
+        state = ContainerState(moved.listing.key, row_id, moved.before, kept)
+        state.outputs = dict(moved.outputs)
+        state.recipes = set(recipes)
+        cached = Cached({e.key: old for e, old in few}, moved.outputs, frozenset(), recipes, frozenset())
+        self.counts.total += moved.listing.count
+        self.counts.skipped += len(kept)
+        entries = [entry for entry, _ in few]
+        known = {entry.key: one for entry in entries if (one := self.ledger.known(self.job_id, entry.key)) is not None}
+        yield from self._decide_all(entries, known, state, cached, moved, {})
+        self._leave(state)
+
+    def _look_at_all(self, moved: Moved, row_id: int | None) -> Iterator[Planned]:
         state = ContainerState(moved.listing.key, row_id, moved.before)
         cached = moved.cached or NOTHING_CACHED
         missing = {out for out, packed in cached.outputs.items() if moved.outputs.get(out) != packed}
-        entries = list(moved.entries())
+        entries = list(moved.listing.entries())
         self.counts.total += len(entries)
         to_look_up = [entry for entry in entries if not self._is_as_before(entry, cached, missing, state)]
         present = {entry.key for entry in entries}
         known = self._known(state, cached if moved.cached is not None else None, to_look_up, present)
         owners = self._owners(state, known, present) if self._may_collide(to_look_up, known, cached) else {}
-        digests = self._hashes(to_look_up, known, cached)
-        # All are decided before the first is handed out, so that whoever shows progress knows how many there are.
-        decided = [
-            self._decide(entry, known.get(entry.key), state, cached, moved, owners, digests) for entry in to_look_up
-        ]
-        yield from (planned for planned in decided if planned is not None)
+        yield from self._decide_all(to_look_up, known, state, cached, moved, owners)
         state.gone.update(k for k, one in known.items() if k not in present and one.item.state != ItemState.GONE)
         yield from self._gone(state, sorted(state.gone))
+        self._leave(state)
+
+    def _leave(self, state: ContainerState) -> None:
         state.is_listed = True
         if state.outstanding == 0:
             self.ready.append(state)
+
+    def _decide_all(
+        self,
+        entries: Sequence[Entry],
+        known: Mapping[str, Known],
+        state: ContainerState,
+        cached: Cached,
+        moved: Moved,
+        owners: dict[str, str],
+    ) -> Iterator[Planned]:
+        """Decide all before the first is handed out, so that whoever shows progress knows how many there are."""
+        digests = self._hashes(entries, known, cached)
+        decided = [
+            self._decide(entry, known.get(entry.key), state, cached, moved, owners, digests) for entry in entries
+        ]
+        return (planned for planned in decided if planned is not None)
 
     def _is_as_before(self, entry: Entry, cached: Cached, missing: set[str], state: ContainerState) -> bool:
         """Settle an entry that did not move in a container that did; False when it must be looked up."""

@@ -7,10 +7,11 @@ of today, is skipped whole: its items are never listed. What to do with the othe
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from onward.engine.pipeline import Entry, Listing, ScanProblem, Sink, Source
+from onward.engine.pipeline import Listing, ScanProblem, Sink, Source
 from onward.ledger.base import SignatureRow
 
 
@@ -33,12 +34,13 @@ class ContainerState:
     """A container on its way from what was remembered to what will be remembered.
 
     `signatures`, `outputs`, `unsettled`, `recipes`, `gone` are filled as its items are decided and done; when none is
-    outstanding they are the next memory of it.
+    outstanding they are the next memory of it, together with `kept`: the records of inputs that did not move.
     """
 
     key: str
     row_id: int | None
     before: SignatureRow | None = None
+    kept: Sequence[bytes] = ()
     signatures: dict[str, bytes] = field(default_factory=dict)
     outputs: dict[str, bytes] = field(default_factory=dict)
     unsettled: set[str] = field(default_factory=set)
@@ -65,7 +67,7 @@ class ContainerState:
         assert self.row_id is not None
         return SignatureRow(
             self.row_id,
-            source.remember(self.signatures.items(), self.key),
+            source.remember(self.signatures.items(), self.key, self.kept),
             sink.pack(self.outputs, self.key),
             json.dumps(sorted(self.unsettled)),
             json.dumps(sorted(self.recipes)),
@@ -74,21 +76,46 @@ class ContainerState:
 
 
 class Moved:
-    """A container that must be looked into, with the two looks at it."""
-
-    __slots__ = ("before", "cached", "listing", "outputs")
+    """A container that must be looked into, with the two looks at it, unpacked when they are asked for."""
 
     def __init__(
-        self, listing: Listing, before: SignatureRow | None, cached: Cached | None, outputs: Mapping[str, bytes]
+        self, listing: Listing, before: SignatureRow | None, looked: bytes, source: Source, sink: Sink
     ) -> None:
         self.listing = listing
         self.before = before
-        self.cached = cached
-        self.outputs = outputs
+        self._looked = looked
+        self._source = source
+        self._sink = sink
 
-    def entries(self) -> Iterator[Entry]:
-        """Return the container's entries."""
-        return self.listing.entries()
+    @cached_property
+    def cached(self) -> Cached | None:
+        """What is remembered of it, or None."""
+        row, key = self.before, self.listing.key
+        if row is None:
+            return None
+        return Cached(
+            self._source.recall(row.inputs, key),
+            self._sink.unpack(row.outputs, key),
+            frozenset(json.loads(row.unsettled)),
+            tuple(json.loads(row.recipes)),
+            frozenset(json.loads(row.gone)),
+        )
+
+    @cached_property
+    def outputs(self) -> dict[str, bytes]:
+        """What stands where its results stand."""
+        return self._sink.unpack(self._looked, self.listing.key)
+
+    def is_quiet(self) -> bool:
+        """Say whether nothing but inputs moved: everything was settled, and its outputs are as they were."""
+        row = self.before
+        return (
+            row is not None
+            and row.unsettled == "[]"
+            and row.gone == "[]"
+            and row.outputs == self._looked
+            and not self.listing.has_problems
+        )
 
 
 class Unmoved:
@@ -130,7 +157,7 @@ def scan(
         row = remembered(listing.key)
         outputs = sink.look(listing.key)
         if row is None:
-            yield Moved(listing, None, None, sink.unpack(outputs, listing.key))
+            yield Moved(listing, None, outputs, source, sink)
             continue
         recipes = tuple(json.loads(row.recipes))
         if (
@@ -143,7 +170,4 @@ def scan(
         ):
             yield Unmoved(listing.key, listing.count, json.loads(row.gone))
             continue
-        expected = sink.unpack(row.outputs, listing.key)
-        unsettled, gone = frozenset(json.loads(row.unsettled)), frozenset(json.loads(row.gone))
-        known = Cached(source.recall(row.inputs, listing.key), expected, unsettled, recipes, gone)
-        yield Moved(listing, row, known, sink.unpack(outputs, listing.key))
+        yield Moved(listing, row, outputs, source, sink)
