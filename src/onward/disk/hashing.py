@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _CHUNK = 65536
+_FEW = 16
+_SMALL_BYTES = 4 << 20
+"""So few and so small files are hashed before a pool of threads has started."""
+
 _WHOLE_MAX = 1 << 20
 
 
@@ -84,12 +88,19 @@ def hash_files(paths: Iterable[bytes], *, threads: int | None = None) -> list[st
     The hash releases the interpreter's lock, so threads share the work.
     """
     names = list(paths)
-    if len(names) < 2:
+    if len(names) < _FEW and sum(map(_size_or_none, names)) < _SMALL_BYTES:
         return [_hash_or_error(name) for name in names]
     from concurrent.futures import ThreadPoolExecutor  # dear to import, and a run without changes hashes nothing
 
     with ThreadPoolExecutor(max_workers=threads or os.cpu_count() or 1) as pool:
         return list(pool.map(_hash_or_error, names, chunksize=max(1, min(64, len(names) // 8))))
+
+
+def _size_or_none(path: bytes) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
 
 
 def _hash_or_error(path: bytes) -> str | OSError:

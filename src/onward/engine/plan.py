@@ -124,6 +124,7 @@ class Plan:
             self.sink,
             self.place,
             leave_out=self.leave_out,
+            marked=lambda key: self.ledger.mark(containers[key]) if key in containers else None,
             remembered=lambda key: self.ledger.signature(containers[key]) if key in containers else None,
             stale_recipes=self.today.stale,
             trusts_signatures=self._trusts(),

@@ -34,6 +34,16 @@ class SignatureRow(NamedTuple):
     unsettled: str
     recipes: str
     gone: str = "[]"
+    mark: bytes = b""
+
+
+class Mark(NamedTuple):
+    """What tells, without the looks themselves, whether a container is as it was: small, and read first."""
+
+    mark: bytes
+    unsettled: str
+    recipes: str
+    gone: str
 
 
 class Entry(NamedTuple):
@@ -136,6 +146,9 @@ class Reader(Protocol):
 
     def signature(self, container_id: int) -> SignatureRow | None:
         """Return the cached look at a container."""
+
+    def mark(self, container_id: int) -> Mark | None:
+        """Return the mark of the cached look at a container."""
 
     def memo(self, name: str) -> bytes | None:
         """Return a cached value."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from onward.errors import LeaseLost, OutputTaken
 from onward.ledger import journal
-from onward.ledger.base import Entry, Head, SignatureRow
+from onward.ledger.base import Entry, Head, Mark, SignatureRow
 from onward.ledger.pending import Pending
 from onward.model.record import (
     TABLES,
@@ -149,6 +149,10 @@ class MemoryLedger:
 
     def signature(self, container_id: int) -> SignatureRow | None:
         return self._signatures.get(container_id)
+
+    def mark(self, container_id: int) -> Mark | None:
+        row = self._signatures.get(container_id)
+        return None if row is None else Mark(row.mark, row.unsettled, row.recipes, row.gone)
 
     def memo(self, name: str) -> bytes | None:
         return self._memos.get(name)

@@ -18,7 +18,7 @@ import apsw
 from onward.disk.durable import move_into_place
 from onward.errors import LeaseLost, LedgerDamaged, LedgerError, OutputTaken
 from onward.ledger import audit, journal, statements
-from onward.ledger.base import Entry, Head, SignatureRow
+from onward.ledger.base import Entry, Head, Mark, SignatureRow
 from onward.ledger.head_file import HeadFile
 from onward.ledger.journal import Identity
 from onward.ledger.pending import Pending
@@ -229,6 +229,9 @@ class SqliteLedger:
 
     def signature(self, container_id: int) -> SignatureRow | None:
         return self._one(SignatureRow, "signature_of_container", container_id)
+
+    def mark(self, container_id: int) -> Mark | None:
+        return self._one(Mark, "mark_of_container", container_id)
 
     def memo(self, name: str) -> bytes | None:
         found = next(self._rows("get_memo", name), None)

@@ -165,12 +165,15 @@ SELECT a.*, i.key FROM attempt AS a JOIN item AS i ON i.id = a.item_id
 WHERE a.run_id = ? AND a.outcome IS NOT NULL ORDER BY a.finished_at DESC, i.key, a.serial LIMIT ?;
 
 -- name: signature_of_container
-SELECT container_id, inputs, outputs, unsettled, recipes, gone FROM signature WHERE container_id = ?;
+SELECT container_id, inputs, outputs, unsettled, recipes, gone, mark FROM signature WHERE container_id = ?;
+
+-- name: mark_of_container
+SELECT mark, unsettled, recipes, gone FROM signature WHERE container_id = ?;
 
 -- name: put_signature
-INSERT INTO signature VALUES (?,?,?,?,?,?)
+INSERT INTO signature (container_id, inputs, outputs, unsettled, recipes, gone, mark) VALUES (?,?,?,?,?,?,?)
 ON CONFLICT (container_id) DO UPDATE SET inputs=excluded.inputs, outputs=excluded.outputs,
-    unsettled=excluded.unsettled, recipes=excluded.recipes, gone=excluded.gone;
+    unsettled=excluded.unsettled, recipes=excluded.recipes, gone=excluded.gone, mark=excluded.mark;
 
 -- name: drop_signature
 DELETE FROM signature WHERE container_id = ?;

@@ -150,11 +150,12 @@ CREATE TABLE journal (
 -- Cache: what a container looked like when all was settled in it.
 CREATE TABLE signature (
     container_id  INTEGER PRIMARY KEY,
-    inputs        BLOB    NOT NULL,          -- disk/walk.py: name and packed stat of every file
-    outputs       BLOB    NOT NULL,          -- likewise: name and packed size and mtime of every output
+    mark          BLOB    NOT NULL,          -- digest of inputs and outputs: equal marks need no further reading
     unsettled     TEXT    NOT NULL,          -- JSON: keys that must be looked up all the same
     recipes       TEXT    NOT NULL,          -- JSON: ids of the recipes used in it
-    gone          TEXT    NOT NULL           -- JSON: keys that are known and were not there
+    gone          TEXT    NOT NULL,          -- JSON: keys that are known and were not there
+    inputs        BLOB    NOT NULL,          -- disk/walk.py: name and packed stat of every file
+    outputs       BLOB    NOT NULL           -- likewise: name and packed size and mtime of every output
 ) STRICT;
 
 -- Cache: anything that is dear to compute and cheap to check.
