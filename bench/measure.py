@@ -33,15 +33,27 @@ class Row:
         return self.ours / self.limit if self.limit else float("inf")
 
 
-def command(words: Sequence[str], cwd: str) -> tuple[float, float]:
-    """Run a command; return its wall seconds and peak memory in MB."""
+def command(words: Sequence[str], cwd: str) -> float:
+    """Run a command; return its wall seconds."""
     began = time.perf_counter()
-    process = subprocess.Popen(words, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    elapsed = time.perf_counter() - began
-    if status not in (0, 256):
-        raise SystemExit(f"{' '.join(words)} ended with status {status}")
-    return elapsed, usage.ru_maxrss / 1024
+    process = subprocess.run(words, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    if process.returncode not in (0, 1):
+        raise SystemExit(f"{' '.join(words)} ended with status {process.returncode}")
+    return time.perf_counter() - began
+
+
+def command_peak_mb(words: Sequence[str], cwd: str) -> float:
+    """Run a command; return its peak memory in MB, measured by a small process of its own.
+
+    A process inherits the peak of the one it was forked from, so it must not be forked from this one.
+    """
+    script = (
+        "import resource, subprocess, sys; "
+        "subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL); "
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)"
+    )
+    done = subprocess.run([PYTHON, "-c", script, *words], cwd=cwd, capture_output=True, text=True, check=True)
+    return float(done.stdout)
 
 
 def rounds(count: int, *takes: Callable[[], float]) -> list[float]:

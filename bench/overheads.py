@@ -41,13 +41,13 @@ def rows(tmp: Path) -> Iterator[Row]:
     )
     version, click = rounds(
         7,
-        lambda: command([ONWARD, "--version"], str(cwd))[0],
-        lambda: command([PYTHON, "-c", "import click"], str(cwd))[0],
+        lambda: command([ONWARD, "--version"], str(cwd)),
+        lambda: command([PYTHON, "-c", "import click"], str(cwd)),
     )
     yield Row("onward --version", "-", version, click, "s", "<= 3", "Python with click")
     status, click = rounds(
         7,
-        lambda: command([ONWARD, "status"], str(cwd))[0],
-        lambda: command([PYTHON, "-c", "import click"], str(cwd))[0],
+        lambda: command([ONWARD, "status"], str(cwd)),
+        lambda: command([PYTHON, "-c", "import click"], str(cwd)),
     )
     yield Row("onward status", "one job", status, click, "s", "<= 3", "Python with click", f"{os.cpu_count()} cores")

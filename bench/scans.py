@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.measure import ONWARD, PYTHON, Row, command, rounds
+from bench.measure import ONWARD, PYTHON, Row, command, command_peak_mb, rounds
 
 WALK = """
 import os, sys
@@ -105,16 +105,14 @@ def rows(tmp: Path, *, big: bool) -> Iterator[Row]:
         assert first["counts"]["processed"] == total
         run(cwd)
         words = [ONWARD, "run", "bench_pipeline.py:pipeline", "in", "--out", "out"]
-        peaks: list[float] = []
-
-        def no_op(cwd=cwd, words=words, peaks=peaks) -> float:
-            elapsed, peak = command(words, str(cwd))
-            peaks.append(peak)
-            return elapsed
-
-        walk, ours = rounds(7, lambda cwd=cwd: command([PYTHON, "walk.py", "in"], str(cwd))[0], no_op)
+        walk, ours = rounds(
+            7,
+            lambda cwd=cwd: command([PYTHON, "walk.py", "in"], str(cwd)),
+            lambda cwd=cwd, words=words: command(words, str(cwd)),
+        )
+        peak = command_peak_mb(words, str(cwd))
         assert run(cwd)["counts"]["skipped"] == total
-        note = f"peak {max(peaks):.0f} MB; first run {first_s / total * 1e3:.2f} ms an item"
+        note = f"peak {peak:.0f} MB; first run {first_s / total * 1e3:.2f} ms an item"
         yield Row("W1 nothing to do", f"{total:,} files", ours, walk, "s", goal, "bare scandir + stat walk", note)
 
         every = 100 if total == 100_000 else 10
@@ -127,7 +125,7 @@ def rows(tmp: Path, *, big: bool) -> Iterator[Row]:
             document = run(cwd)
             ours_s.append(time.perf_counter() - began)
             assert document["counts"]["processed"] == changed == document["counts"]["changed"]
-            sketch_s.append(command(sketch, str(cwd))[0])
+            sketch_s.append(command(sketch, str(cwd)))
         mine, theirs = sorted(ours_s)[1], sorted(sketch_s)[1]
         per_item = (mine - ours) / changed * 1e3
         if every == 100:
