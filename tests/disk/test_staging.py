@@ -117,7 +117,7 @@ def test_what_is_no_file_is_not_taken_for_an_old_output(staging, make):
     with pytest.raises(FileExistsError, match="not a regular file"):
         staging.keep_old("a.json", None)
 
-    assert not os.path.exists(staging.history.folder)
+    assert os.listdir(staging.history.folder) == []
 
 
 def test_a_link_is_kept_as_a_link_and_never_followed(staging, tmp_path):

@@ -106,6 +106,9 @@ def main() -> None:
     except OnwardError as error:
         click.echo(f"onward: {printable(str(error))}", err=True)
         code = 1
+    except UnicodeError as error:
+        click.echo(f"onward: an argument is not valid text: {printable(str(error))}.", err=True)
+        code = 2
     except BrokenPipeError:
         # Whoever read our output has seen enough; nothing more can be written, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

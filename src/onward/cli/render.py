@@ -418,5 +418,5 @@ def examination(found: Examination, *, as_json: bool) -> None:
     for answer in found.answers:
         mark = "BAD" if not answer.is_good else "-- " if answer.is_optional else "ok "
         click.echo(f"{mark}  {answer.name}: {printable(answer.detail)}")
-    for name, setting in sorted(found.settings.items()):
+    for name, setting in sorted(found.shown().items()):
         click.echo(f"     {name} = {printable(str(setting.value))}  ({printable(setting.origin)})")

@@ -35,6 +35,23 @@ def fsync_folder(path: str | bytes) -> None:
         os.close(fd)
 
 
+def make_folder(path: str) -> None:
+    """Make a folder and its parents, durably; may be repeated.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    missing = []
+    at = os.path.abspath(path)
+    while not os.path.isdir(at):
+        missing.append(at)
+        at = os.path.dirname(at)
+    if missing:
+        os.makedirs(path, exist_ok=True)
+        for folder in missing:
+            fsync_folder(os.path.dirname(folder))
+
+
 class FileSystem:
     """One mounted file system, held open so that a failed write-back since then is reported by `sync`."""
 

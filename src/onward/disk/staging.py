@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 
+from onward.disk.durable import make_folder
 from onward.disk.history import History
 
 PRIVATE = ".onward"
@@ -38,7 +39,8 @@ class Staging:
         Raises:
             OSError: The output folder cannot be written.
         """
-        os.makedirs(self.folder, exist_ok=True)
+        make_folder(self.folder)
+        make_folder(self.history.folder)
 
     def path(self, name: str) -> str:
         """Return the path of a staged file."""

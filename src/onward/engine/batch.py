@@ -229,7 +229,12 @@ class Batch:
                 lost = getattr(ledger, "lost", {}).get(job.id, 0)
                 if lost:
                     watcher.lost(lost)
-                request = self.request(ledger, lock.forget)
+
+                def let_go() -> None:
+                    lock.forget()
+                    ledger.forget_in_child()
+
+                request = self.request(ledger, let_go)
                 context = RunContext(
                     self.options.run_name or self.pipeline.name,
                     base_dir=os.path.join(self.out, RUNS_FOLDER),
@@ -324,7 +329,11 @@ class Batch:
     def _create_job(self, ledger: Ledger) -> Job:
         place, out = self._stored()
         options = json.dumps({
-            "settings": {name: value for name, value in self.options.settings.items() if not is_secret(name)},
+            "settings": {
+                name: sources.redact(name, value)
+                for name, value in self.options.settings.items()
+                if not is_secret(name)
+            },
             "config_file": self.options.config_file and self.workspace.relative(self.options.config_file),
             "validate": self.options.validate,
         })
@@ -349,7 +358,7 @@ class Batch:
     def request(self, reader: Reader, close_in_child: Callable[[], None] = lambda: None) -> Request:
         """Return everything a run of this batch is told."""
         values = {name: setting.value for name, setting in self.settings.items()}
-        code = code_part(self.pipeline, reader)
+        code = code_part(self.pipeline, reader, validates=self.options.validate)
         return Request(
             place=self.place,
             out=self.out,

@@ -33,8 +33,13 @@ class CodePart(NamedTuple):
     memo: tuple[str, bytes] | None
 
 
-def code_part(pipeline: Pipeline, ledger: Reader) -> CodePart:
+def code_part(pipeline: Pipeline, ledger: Reader, *, validates: bool = True) -> CodePart:
     """Return the code part of a pipeline, reading source files only where one has moved.
+
+    Args:
+        pipeline: Whose steps and checks.
+        ledger: Where the memo is.
+        validates: Checks are run; a result that was never checked was made another way, and is made anew when they are.
 
     Raises:
         PipelineInvalid: A declared library is not installed.
@@ -44,13 +49,14 @@ def code_part(pipeline: Pipeline, ledger: Reader) -> CodePart:
     remembered = _recall(ledger.memo(name))
     steps: dict[str, str] = {}
     fresh: dict[str, object] = {}
-    for part, step in _named(pipeline).items():
+    for part, step in _named(pipeline, with_checks=validates).items():
         key = pipeline.version or _plain_key(step, pipeline.file)
         if key is None:
             reader = reader or _reader(pipeline)
             key = reader.key(step)
         known = remembered.get(part)
-        if known is not None and known[0] == key and all(_is_unchanged(*file) for file in known[2]):
+        # Without a file to watch nothing would ever tell that the memo has aged.
+        if known is not None and known[0] == key and known[2] and all(_is_unchanged(*file) for file in known[2]):
             steps[part] = known[1]
         else:
             reader = reader or _reader(pipeline)
@@ -103,10 +109,10 @@ def _reader(pipeline: Pipeline) -> CodeReader:
     return CodeReader([] if pipeline.file is None else [os.path.dirname(pipeline.file)])
 
 
-def _named(pipeline: Pipeline) -> dict[str, object]:
+def _named(pipeline: Pipeline, *, with_checks: bool = True) -> dict[str, object]:
     """Return steps and checks by name; of two with one name the second gets a prime."""
     found: dict[str, object] = {}
-    for part in (*pipeline.steps, *pipeline.checks):
+    for part in (*pipeline.steps, *(pipeline.checks if with_checks else ())):
         name = step_name(part)
         while name in found:
             name += "'"

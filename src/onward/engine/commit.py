@@ -19,11 +19,11 @@ from onward.engine.pipeline import Sink, Source
 from onward.engine.plan import Planned
 from onward.engine.publish import Blocked, Delivery, publish
 from onward.engine.scan import ContainerState
-from onward.errors import InputUnreadable, ItemChanged, OutputCollides
+from onward.errors import InputUnreadable, OutputCollides
 from onward.ledger.base import Ledger, Transaction
 from onward.model.attempt import after_failure
 from onward.model.backoff import delay_s
-from onward.model.config import is_secret
+from onward.model.config import is_secret, value_read
 from onward.model.fingerprint import Recipe, canonical
 from onward.model.item import quarantine_path
 from onward.model.record import (
@@ -74,7 +74,7 @@ class RecipeBook:
         found = self._by_reads.get(names)
         if found is not None:
             return found
-        config = {name: self._today.config.get(name) for name in names if not is_secret(name)}
+        config = {name: value_read(self._today.config, name) for name in names if not is_secret(name)}
         recipe = Recipe(steps=self._today.steps, depends=self._today.depends, config=config)
         digests = (to_blob(recipe.code_digest), to_blob(recipe.config_digest))
         row_id = self._ids.get(digests)
@@ -129,6 +129,7 @@ class Committer:
         self._ready: list[ContainerState] = []
         self._dropped: set[str] = set()
         self._refusals = 0
+        self._tried: set[int] = set()
 
     @property
     def claims(self) -> int:
@@ -307,8 +308,9 @@ class Committer:
             after = item._replace(serial=report.serial)
             tx.put(after)
             return Finished(planned._replace(known=Known(after, version)), ItemState.PENDING, failure.slug, 0.0, 0.0)
-        # A file that changes all the time has other bytes at each attempt, and is given up all the same.
-        is_same = (item.content, item.recipe_id) == (content, recipe_id) or failure.slug == ItemChanged.slug
+        # Within one run every try counts, so that no mixture of failures goes on for ever.
+        is_same = (item.content, item.recipe_id) == (content, recipe_id) or item.id in self._tried
+        self._tried.add(item.id)
         tries_before = item.tries if is_same else 0
         state, tries = after_failure(
             tries_before=tries_before, transient=failure.transient, attempts_max=self._attempts_max

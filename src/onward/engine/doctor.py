@@ -40,13 +40,18 @@ class Examination:
         """Say whether nothing is wrong."""
         return all(answer.is_good for answer in self.answers)
 
+    def shown(self) -> dict[str, sources.Setting]:
+        """Return the settings as they may be shown: without secrets."""
+        hidden = sources.redacted(self.settings)
+        return {name: setting._replace(value=hidden[name]) for name, setting in self.settings.items()}
+
     def document(self) -> dict[str, object]:
         """Return the answer as `--json` gives it."""
         return {
             "schema": "onward.doctor/1",
             "is_healthy": self.is_healthy,
             "answers": [asdict(answer) for answer in self.answers],
-            "settings": {name: setting._asdict() for name, setting in sorted(self.settings.items())},
+            "settings": {name: setting._asdict() for name, setting in sorted(self.shown().items())},
         }
 
 

@@ -10,6 +10,7 @@ from onward.engine.commit import read_recipe
 from onward.engine.run import Request, make_plan
 from onward.errors import NotFound
 from onward.ledger.base import Ledger
+from onward.model.config import value_read
 from onward.model.fingerprint import Recipe, canonical
 from onward.model.item import printable
 from onward.model.reason import Action, Reason
@@ -100,11 +101,9 @@ def _parts(batch: Batch, ledger: Ledger, job: Job, request: Request, known: Know
     before = Recipe()
     content_before = None
     if known is not None:
-        item, version = known
-        content = item.content if item.content is not None else (version.content if version else None)
-        recipe_id = item.recipe_id if item.content is not None else (version.recipe_id if version else None)
-        content_before = None if content is None else to_digest(content)
-        before = next((read_recipe(row) for row in ledger.recipes(job.id) if row.id == recipe_id), before)
+        content_before = None if known.last_content is None else to_digest(known.last_content)
+        recipes = (read_recipe(row) for row in ledger.recipes(job.id) if row.id == known.last_recipe_id)
+        before = next(recipes, before)
     today = request.recipe
     parts = [Part(kind="content", name=key, before=content_before, today=batch.content_of(key))]
     parts += [
@@ -116,6 +115,6 @@ def _parts(batch: Batch, ledger: Ledger, job: Job, request: Request, known: Know
         for name in sorted({*today.depends, *before.depends})
     ]
     for name in sorted(before.config):
-        now = canonical(today.config[name]) if name in today.config else "null"
+        now = canonical(value_read(today.config, name))
         parts.append(Part(kind="setting", name=name, before=canonical(before.config[name]), today=now))
     return parts

@@ -16,7 +16,7 @@ from onward.disk.hashing import hash_bytes, hash_file
 from onward.disk.look_ahead import LookAhead
 from onward.disk.staging import PRIVATE, Staging
 from onward.engine.pipeline import Staged
-from onward.errors import ResultInvalid
+from onward.errors import ResultInvalid, UsageError
 from onward.model.item import output_path
 
 RUNS_FOLDER = ".runs"
@@ -74,6 +74,9 @@ class FileSink:
 
     def prepare(self, out: str) -> None:
         """Make the output and staging folders and hold their file system open."""
+        if self._file_system is not None:
+            msg = "This pipeline object is running already; a second run at the same time needs one of its own."
+            raise UsageError(msg)
         self._staging = Staging(out)
         self._staging.create()
         self._file_system = FileSystem(out)

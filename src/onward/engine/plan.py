@@ -249,7 +249,7 @@ class Plan:
             for entry in entries
             if entry.problem is None
             and entry.key in known
-            and _content_before(known[entry.key]) is not None
+            and known[entry.key].last_content is not None
             and (self.wish.rehash or cached.signatures.get(entry.key) != entry.signature)
             and not (self.wish.full or entry.key in self.wish.force)
         ]
@@ -303,7 +303,7 @@ class Plan:
         if known is None:
             return Facts(state=None)
         item = known.item
-        before = _content_before(known)
+        before = None if known.last_content is None else to_digest(known.last_content)
         today = digests.get(entry.key) if entry.key in digests else None
         if entry.key in digests and today is None:
             today = "unreadable"
@@ -311,7 +311,7 @@ class Plan:
             today = "unreadable"
         if before is None and moved.cached is not None and moved.cached.signatures.get(entry.key) != entry.signature:
             today = "touched"  # never read, and not what it was: worth another look
-        recipe_id = _recipe_before(known)
+        recipe_id = known.last_recipe_id
         is_open = item.note in (Reason.OUTPUT_MISSING, Reason.OUTPUT_ALTERED, Reason.FORCED)
         return Facts(
             state=ItemState(item.state),
@@ -378,25 +378,3 @@ class Plan:
         for key in keys:
             self.counts.deleted += 1
             yield Planned(key, Decision(Action.SKIP, Reason.GONE), None, None, state, None)
-
-
-def _content_before(known: Known) -> str | None:
-    """Return the content of what was last made or tried."""
-    item, version = known
-    if item.content is not None:
-        return to_digest(item.content)
-    return None if version is None else to_digest(version.content)
-
-
-def _recipe_before(known: Known) -> int | None:
-    item, version = known
-    if item.content is not None:
-        return item.recipe_id
-    return None if version is None else version.recipe_id
-
-
-def tries_spent(item: Item, content: str | None, recipe_difference: str | None) -> int:
-    """Return how many tries of the fingerprint of today are spent; a new fingerprint begins anew."""
-    if content is not None and item.content is not None and to_digest(item.content) != content:
-        return 0
-    return 0 if recipe_difference is not None else item.tries

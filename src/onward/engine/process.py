@@ -110,6 +110,8 @@ class Processing:
     def _count_left(self) -> None:
         """Walk what is left of the plan, so that the counts of a run that ended early are whole."""
         for planned in self._planned:
+            if self._stop.is_urgent():
+                return
             self._on_planned(planned)
             if planned.decision.action in (Action.PROCESS, Action.RETRY):
                 self._on_left(planned)

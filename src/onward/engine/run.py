@@ -261,7 +261,11 @@ def run(
             problems=problems,
         )
         hit(FaultPoint.BEFORE_REPORT)
-        folder = write_artifacts(ended)
+        try:
+            folder = write_artifacts(ended)
+        except OSError:
+            _end(ledger, job, this, status, tally)  # the work is done and recorded; only its report is missing
+            raise
         hit(FaultPoint.BEFORE_END)
         _end(ledger, job, this._replace(folder=folder), status, tally)
         hit(FaultPoint.RUN_ENDED)

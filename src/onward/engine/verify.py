@@ -82,6 +82,7 @@ def verify(
     sink.attach(out)
     live: set[str] = set()
     broken: list[Known] = []
+    latest: dict[str, int] = {}
     result = Verification(job.name, 0, [])
     pending = {row.item_id for row in ledger.publishes(job.id)}
     for known, found in _hashed(ledger, job, sink):
@@ -91,7 +92,7 @@ def verify(
         result.checked += 1
         on_progress(result.checked)
         recorded = to_digest(version.digest)
-        if found != recorded and _is_superseded(ledger, job, known):
+        if found != recorded and _is_superseded(ledger, job, known, latest):
             continue
         if known.item.id in pending:
             result.findings.append(_finding("undelivered", known, recorded, found))
@@ -112,12 +113,16 @@ def verify(
     return result
 
 
-def _is_superseded(ledger: Reader, job: Job, known: Known) -> bool:
+def _is_superseded(ledger: Reader, job: Job, known: Known, latest: dict[str, int]) -> bool:
     """Say whether another item has put its result there since: this one has left its source."""
     version = known.version
     assert version is not None
-    others = ledger.known_by_output(job.id, version.output)
-    return any(other.version is not None and other.version.recorded_at > version.recorded_at for other in others)
+    if not latest:
+        for other in ledger.known_all(job.id):
+            if other.version is not None:
+                output = other.version.output
+                latest[output] = max(latest.get(output, 0), other.version.recorded_at)
+    return latest.get(version.output, 0) > version.recorded_at
 
 
 def verify_job(name: str | None, state: str | None, *, repair: bool) -> Verification:
@@ -159,9 +164,9 @@ def _hashed(ledger: Reader, job: Job, sink: FileSink) -> Iterator[tuple[Known, s
 
 def _mark(ledger: Ledger, job: Job, broken: list[Known], problems: dict[str | None, str]) -> int:
     with ledger.transaction(job.id, now=clock.now()) as tx:
-        for known in broken:
-            item = known.item
-            if item.state == ItemState.SUCCEEDED:
-                tx.put(item._replace(state=ItemState.PENDING.value, note=problems[item.key]))
+        # What is quarantined stays held: making it anew is for the person it waits for.
+        succeeded = [known.item for known in broken if known.item.state == ItemState.SUCCEEDED]
+        for item in succeeded:
+            tx.put(item._replace(state=ItemState.PENDING.value, note=problems[item.key]))
         tx.drop_signature()
-    return len(broken)
+    return len(succeeded)

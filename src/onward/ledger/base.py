@@ -209,6 +209,9 @@ class Ledger(Reader, Protocol):
             LedgerDamaged: A part of it is not what was written.
         """
 
+    def forget_in_child(self) -> None:
+        """Let go of the parent's locks in a child process, so that they die with the parent."""
+
     def close(self) -> None:
         """Let go of the store."""
 

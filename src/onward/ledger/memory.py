@@ -182,6 +182,9 @@ class MemoryLedger:
     def check_pages(self) -> None:
         """Memory does not rot."""
 
+    def forget_in_child(self) -> None:
+        """Memory has no locks."""
+
     def close(self) -> None:
         """Nothing to let go of."""
 

@@ -328,6 +328,10 @@ class SqliteLedger:
         """Return every row of a table, over all jobs, in no order."""
         return self._many(TABLES[table], f"rows_of_{table}")
 
+    def forget_in_child(self) -> None:
+        if self._lock is not None:
+            self._lock.forget()
+
     def close(self) -> None:
         self._db.close()
         self._head_file.close()

@@ -7,7 +7,9 @@ Where settings come from (flags, files, variables) is not here: `runs/settings.p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 
 
 def flatten(settings: Mapping[str, object], prefix: str = "") -> dict[str, object]:
@@ -22,19 +24,36 @@ def flatten(settings: Mapping[str, object], prefix: str = "") -> dict[str, objec
     return flat
 
 
-_SECRET_WORDS = ("password", "passwd", "secret", "token", "credential", "api_key", "apikey", "private_key")
+_SECRET_WORDS = frozenset({"password", "passwd", "pw", "secret", "token", "credential", "credentials", "apikey"})
+_SECRET_PAIRS = frozenset({("api", "key"), ("private", "key"), ("access", "key")})
+ALL = "*"
 
 
 def is_secret(name: str) -> bool:
     """Say whether a setting's name tells that its value is secret. A secret is never stored and never counts."""
-    return any(word in name.lower() for word in _SECRET_WORDS)
+    words = name.lower().replace("-", "_").replace(".", "_").split("_")
+    # `token` is secret, `max_tokens` and `tokenizer` are not.
+    return not _SECRET_WORDS.isdisjoint(words) or not _SECRET_PAIRS.isdisjoint(pairwise(words))
+
+
+def without_password(text: str) -> str:
+    """Return `text` with the password of any URL in it out of sight."""
+    return re.sub(r"(://[^/\s:@]*):[^@\s/]+@", r"\1:***@", text)
+
+
+def value_read(settings: Mapping[str, object], name: str) -> object:
+    """Return what reading `name` gave: a value, None for a setting that is not there, or the names under `table.*`."""
+    if name.endswith(ALL):
+        return sorted(other for other in settings if other.startswith(name[: -len(ALL)]))
+    value = settings.get(name)
+    return without_password(value) if isinstance(value, str) else value
 
 
 class ConfigView(Mapping[str, object]):
     """Read-only settings that record each name read, also of settings that do not exist.
 
     A setting that is missing and asked for with `get` is recorded too: setting it later is a change. Iterating, or
-    taking the length, reads everything.
+    taking the length, reads everything there is, and that there is no more: `*`.
     """
 
     __slots__ = ("_prefix", "_settings", "reads")
@@ -50,6 +69,7 @@ class ConfigView(Mapping[str, object]):
             table = name + "."
             if any(other.startswith(table) for other in self._settings):
                 return ConfigView(self._settings, prefix=table, reads=self.reads)
+            self.reads.add(table + ALL)
         self.reads.add(name)
         return self._settings[name]
 
@@ -63,6 +83,7 @@ class ConfigView(Mapping[str, object]):
     def __iter__(self) -> Iterator[str]:
         mine = [name for name in self._settings if name.startswith(self._prefix)]
         self.reads.update(mine)
+        self.reads.add(self._prefix + ALL)
         return iter(name[len(self._prefix) :] for name in mine)
 
     def __len__(self) -> int:

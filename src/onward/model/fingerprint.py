@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 
+from onward.model.config import value_read
 from onward.model.reason import Reason
 
 _FORMAT = "onward.fingerprint/1"
@@ -69,9 +70,7 @@ class Recipe:
         if dict(self.depends) != dict(today.depends):
             return Reason.DEPENDENCY_CHANGED
         for key in sorted(self.config):
-            if key not in today.config and self.config[key] is not None:
-                return Reason.CONFIG_CHANGED.of(key)
-            if canonical(today.config.get(key)) != canonical(self.config[key]):
+            if canonical(value_read(today.config, key)) != canonical(self.config[key]):
                 return Reason.CONFIG_CHANGED.of(key)
         return None
 

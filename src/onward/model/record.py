@@ -147,6 +147,20 @@ class Known(NamedTuple):
     item: Item
     version: Version | None
 
+    @property
+    def last_content(self) -> bytes | None:
+        """Content of what was last made or tried; None when its bytes were never read."""
+        if self.item.recipe_id is not None:
+            return self.item.content
+        return None if self.version is None else self.version.content
+
+    @property
+    def last_recipe_id(self) -> int | None:
+        """Recipe that was last used."""
+        if self.item.recipe_id is not None:
+            return self.item.recipe_id
+        return None if self.version is None else self.version.recipe_id
+
 
 def to_blob(digest: str) -> bytes:
     """Return the raw bytes of `sha256:<hex>`; another algorithm keeps its name in front of the bytes."""

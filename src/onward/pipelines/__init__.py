@@ -64,7 +64,7 @@ def _load_module(name: str) -> object:
         sys.path.insert(0, os.getcwd())
     try:
         return importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _unimportable(name, error) from error
 
 
@@ -84,12 +84,12 @@ def _load_file(path: str) -> object:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _unimportable(path, error) from error
     return module
 
 
-def _unimportable(name: str, error: Exception) -> PipelineInvalid:
+def _unimportable(name: str, error: BaseException) -> PipelineInvalid:
     at = ""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
     own = [frame for frame in frames if frame.filename != __file__]

@@ -6,12 +6,13 @@ type ends the command before anything starts.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from onward.errors import SettingInvalid
-from onward.model.config import flatten, is_secret
+from onward.model.config import flatten, is_secret, without_password
 
 FILE = "onward.toml"
 _OWN = frozenset({"ONWARD_STATE", "ONWARD_FAULT"})
@@ -38,7 +39,19 @@ def parse_assignments(words: Sequence[str]) -> dict[str, object]:
             msg = f"--set {word!r} is not of the form key=value."
             raise SettingInvalid(msg)
         found[key.strip()] = _value(text)
+        if not _is_storable(word, found[key.strip()]):
+            msg = f"--set {word!r} is not text and not a number that JSON can hold."
+            raise SettingInvalid(msg)
     return flatten(found)
+
+
+def _is_storable(word: str, value: object) -> bool:
+    try:
+        word.encode()
+        json.dumps(value, allow_nan=False)
+    except (ValueError, TypeError):
+        return False
+    return True
 
 
 def read_file(path: str, *, pipeline: str) -> dict[str, object]:
@@ -104,7 +117,14 @@ def gather(
 
 def redacted(settings: Mapping[str, Setting]) -> dict[str, object]:
     """Return name → value as they may be stored and shown: secrets are left out of sight."""
-    return {name: "***" if is_secret(name) else setting.value for name, setting in settings.items()}
+    return {name: redact(name, setting.value) for name, setting in settings.items()}
+
+
+def redact(name: str, value: object) -> object:
+    """Return a value as it may be stored: a secret is out of sight, and so is the password of a URL."""
+    if is_secret(name):
+        return "***"
+    return without_password(value) if isinstance(value, str) else value
 
 
 def _put(

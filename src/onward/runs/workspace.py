@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 from hashlib import sha256
 
+from onward.disk.durable import make_folder
 from onward.disk.lock import FileLock, LockHeld
 from onward.errors import UsageError
 
@@ -51,7 +52,7 @@ class Workspace:
             UsageError: It cannot be made.
         """
         try:
-            os.makedirs(os.path.join(self.state, "locks"), exist_ok=True)
+            make_folder(os.path.join(self.state, "locks"))
         except OSError as error:
             msg = f"The state folder '{self.state}' cannot be made: {error.strerror}. Name another with --state."
             raise UsageError(msg) from error

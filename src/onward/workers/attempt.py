@@ -16,7 +16,7 @@ from onward.engine.executor import Assignment, Failure, Report, Task
 from onward.engine.faults import FaultPoint, hit
 from onward.engine.pipeline import Reading, Staged, asks_for_config
 from onward.errors import CheckFailed, OnwardError, ResultInvalid
-from onward.model.config import ConfigView
+from onward.model.config import ConfigView, is_secret, without_password
 from onward.model.validation import Check, Status, Validation
 
 _ENVIRONMENT = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
@@ -28,6 +28,9 @@ _PASSING = frozenset({
 """Errors after which another attempt may well succeed."""
 
 _TRACEBACK_MAX = 8000
+_MESSAGE_MAX = 2000
+_SECRET_MIN = 4
+"""A shorter secret would take ordinary words out of sight, and is none."""
 
 
 class _StagingFailed(Exception):
@@ -45,6 +48,10 @@ class Bench:
         self._place = assignment.place
         self._settings = assignment.settings
         self._transient = assignment.pipeline.transient
+        self._secrets = sorted(
+            (str(v) for name, v in assignment.settings.items() if is_secret(name) and len(str(v)) >= _SECRET_MIN),
+            key=len, reverse=True,
+        )
         self._steps = [(step, asks_for_config(step)) for step in assignment.pipeline.steps]
         checks = assignment.pipeline.checks if assignment.validates else ()
         self._checks = [(check, asks_for_config(check)) for check in checks]
@@ -105,12 +112,20 @@ class Bench:
         return Failure(
             kind=type(cause).__name__,
             slug=cause.slug if isinstance(cause, OnwardError) else _slug(cause),
-            message=str(cause) or type(cause).__name__,
+            message=self._redacted(str(cause))[:_MESSAGE_MAX] or type(cause).__name__,
             transient=self._is_transient(cause),
-            traceback=text[-_TRACEBACK_MAX:],
-            checks=tuple((c.name, c.status.value, c.detail) for c in validation.checks),
+            traceback=self._redacted(text)[-_TRACEBACK_MAX:],
+            checks=tuple(
+                (c.name, c.status.value, self._redacted(c.detail)[:_MESSAGE_MAX]) for c in validation.checks
+            ),
             is_environment=is_environment,
         )
+
+    def _redacted(self, text: str) -> str:
+        """Return a text without the values of secret settings and without passwords in URLs."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return without_password(text)
 
     def _is_transient(self, error: BaseException) -> bool:
         if isinstance(error, OnwardError):

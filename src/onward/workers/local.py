@@ -30,6 +30,8 @@ _BATCH_S = 0.02
 _BATCH_MAX = 64
 _LONG_S = 0.25
 """Items that take longer are handed out one by one: waiting for the next costs little beside them."""
+_LINE_BYTES = 64 * 1024
+"""Tasks that a worker has not yet read take no more of its line than any system's buffer holds."""
 _HEADER = struct.Struct("<I")
 _STATE = struct.Struct("<qd")
 _IDLE = -1
@@ -87,9 +89,20 @@ class LocalExecutor:
             if worker is None:
                 self._start_worker()
                 continue
-            space = max(1, target - len(worker.held)) if len(self._workers) > 1 else len(self._backlog)
-            share = max(1, min(space, -(-len(self._backlog) // len(self._workers))))
-            worker.send([self._backlog.popleft() for _ in range(min(share, len(self._backlog)))])
+            share = min(target - len(worker.held), -(-len(self._backlog) // len(self._workers)))
+            tasks = self._take(share, _LINE_BYTES - worker.held_bytes())
+            if not tasks:
+                return  # every worker holds enough; the rest goes out as reports come in
+            worker.send(tasks)
+
+    def _take(self, count: int, room_bytes: int) -> list[Task]:
+        """Return tasks from the backlog, at most so many and so long that the worker's line takes them at once."""
+        tasks: list[Task] = []
+        while self._backlog and len(tasks) < count and (room_bytes > 0 or (not tasks and room_bytes == _LINE_BYTES)):
+            task = self._backlog.popleft()
+            room_bytes -= task_bytes(task)
+            tasks.append(task)
+        return tasks
 
     def in_flight(self) -> int:
         """Return how many tasks have no report yet."""
@@ -99,6 +112,7 @@ class LocalExecutor:
         """Return the reports that have come."""
         self._poll(0.0 if self._done else self._until_deadline(timeout_s))
         self._end_overdue()
+        self._feed()
         done, self._done = self._done, []
         for report in done:
             self._mean_s += (report.elapsed_s - self._mean_s) * 0.1
@@ -264,9 +278,15 @@ class _Worker:
         self.held = [task for task in self.held if task.item_id not in done]
         return reports, is_alive
 
+    def held_bytes(self) -> int:
+        """Return how much of its line the tasks that it holds may take."""
+        return sum(task_bytes(task) for task in self.held)
+
     def current(self) -> Task | None:
         """Return the task it is working on."""
-        item_id, _ = _STATE.unpack_from(self._state, 0)
+        item_id, since = _STATE.unpack_from(self._state, 0)
+        if since == 0.0:
+            return None  # just being written
         return next((task for task in self.held if task.item_id == item_id), None)
 
     def busy_since(self) -> float:
@@ -320,6 +340,11 @@ class _Worker:
     def _wait(self) -> None:
         if self._status is None:
             _, self._status = os.waitpid(self.pid, 0)
+
+
+def task_bytes(task: Task) -> int:
+    """Return about how many bytes a task takes on the line: its key escaped, its locator in base 64."""
+    return 6 * len(task.key) + 2 * len(task.locator) + 64
 
 
 def _open_end(pid: int) -> int:
