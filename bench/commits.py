@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from onward.disk.durable import FileSystem
-
 from bench.measure import Row, rounds
+from onward.disk.durable import FileSystem
 from onward.ledger.sqlite import SqliteLedger
 from onward.model.record import Attempt, Container, Item, Job, Publish, RecipeRow, Run, Version
 
