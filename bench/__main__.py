@@ -59,8 +59,8 @@ def main() -> None:
         text = (
             "# Benchmarks\n\n"
             f"Taken by `make bench` ({' '.join(sys.argv[1:]) or 'all sizes'}) on {facts}.\n"
-            "Ours and the limit are measured in the same run, in turns; medians. Only the ratios mean something "
-            "on another machine.\n\n"
+            "Ours and the limit are measured in the same run, in turns; medians.\n"
+            "Only the ratios mean something on another machine.\n\n"
         )
         PAGE.write_text(text + "\n".join(head + lines) + "\n")
 
