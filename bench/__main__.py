@@ -55,7 +55,8 @@ def main() -> None:
     finally:
         shutil.rmtree(tmp, ignore_errors=True)
     if chosen.write:
-        facts = f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, CPython {platform.python_version()}"
+        kernel = ".".join(platform.release().split(".")[:2])
+        facts = f"{os.cpu_count()} cores, {platform.system()} {kernel}, CPython {platform.python_version()}"
         text = (
             "# Benchmarks\n\n"
             f"Taken by `make bench` ({' '.join(sys.argv[1:]) or 'all sizes'}) on {facts}.\n"
