@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import click
 
 from onward import clock
-from onward.engine.batch import Answer, Watcher
+from onward.engine.answer import Answer
+from onward.engine.batch import Watcher
 from onward.engine.commit import Finished
 from onward.engine.recover import Recovery
 from onward.engine.run import Line, Tally

@@ -11,12 +11,12 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from onward import clock
 from onward.disk.durable import write_atomic
 from onward.disk.lock import FileLock, LockHeld
 from onward.disk.staging import PRIVATE
+from onward.engine.answer import Answer, run_lines
 from onward.engine.code_memo import code_part
 from onward.engine.commit import Finished
 from onward.engine.executor import DEFAULT, find_executor
@@ -32,7 +32,6 @@ from onward.model.attempt import ATTEMPTS_MAX
 from onward.model.config import is_secret
 from onward.model.fingerprint import Recipe
 from onward.model.item import printable
-from onward.model.reason import Action, Reason
 from onward.model.record import Job, Run
 from onward.model.states import RunStatus
 from onward.runs import settings as sources
@@ -105,27 +104,6 @@ class NeverStop:
     def is_urgent(self) -> bool:
         """Never."""
         return False
-
-
-class Answer(NamedTuple):
-    """What `run` answers: the head of the document, and its items, streamed from the ledger."""
-
-    head: dict[str, object]
-    items: Iterator[Line]
-
-    def document(self) -> dict[str, object]:
-        """Return the whole answer, as `--json` gives it."""
-        return {**self.head, "items": [line._asdict() for line in self.items]}
-
-    def texts(self) -> Iterator[str]:
-        """Return the same as JSON text, piece by piece, so that a million items need no memory."""
-        head = json.dumps(self.head, indent=1, ensure_ascii=True)
-        yield head[: head.rindex("}")].rstrip() + ',\n "items": ['
-        comma = "\n  "
-        for line in self.items:
-            yield comma + json.dumps(line._asdict(), ensure_ascii=True)
-            comma = ",\n  "
-        yield "\n ]\n}\n" if comma.startswith(",") else "]\n}\n"
 
 
 @dataclass(slots=True)
@@ -439,29 +417,6 @@ def held_job(workspace: Workspace, job: Job) -> Iterator[FileLock]:
 
 _REPORT = "report.json"
 _PLAN_COUNTS = ("total", "new", "changed", "retried", "skipped", "held", "deleted")
-
-
-def run_lines(ledger: Reader, run_id: int, tally: Tally) -> Iterator[Line]:
-    """Return a line for every item that a run did not simply skip, by key: the last attempt of each tells."""
-    others = sorted(tally.aside, key=lambda line: line.key)
-    at = 0
-    last: Line | None = None
-    for attempt, key in ledger.attempts_of_run(run_id):
-        first = last if last is not None and last.key == key else None
-        if first is None and last is not None:
-            yield last
-        while at < len(others) and others[at].key < key:
-            yield others[at]
-            at += 1
-        reason = first.reason if first else attempt.reason
-        is_retry = reason in (Reason.UNFINISHED, Reason.BACKING_OFF)
-        outcome = "processed" if attempt.outcome == "succeeded" else attempt.outcome
-        if key in tally.failures and key not in tally.waiting:
-            outcome = "quarantined"
-        last = Line(key, Action.RETRY if is_retry else Action.PROCESS, reason, outcome)
-    if last is not None:
-        yield last
-    yield from others[at:]
 
 
 def run_with_options(pipeline: Pipeline, place: str, out: str, options: Mapping[str, object]) -> dict[str, object]:

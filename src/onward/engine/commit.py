@@ -13,18 +13,19 @@ from typing import NamedTuple
 
 from onward import clock
 from onward.disk.staging import token
+from onward.engine.evidence import blockade, refusal
+from onward.engine.evidence import evidence as evidence_of
 from onward.engine.executor import Failure, Report, Task
 from onward.engine.faults import FaultPoint, hit
 from onward.engine.pipeline import Sink, Source
 from onward.engine.plan import Planned
 from onward.engine.publish import Blocked, Delivery, publish
+from onward.engine.recipe_book import RecipeBook
 from onward.engine.scan import ContainerState
-from onward.errors import InputUnreadable, OutputCollides
+from onward.errors import OutputCollides
 from onward.ledger.base import Ledger, Transaction
 from onward.model.attempt import after_failure
 from onward.model.backoff import delay_s
-from onward.model.config import is_secret, value_read
-from onward.model.fingerprint import Recipe, canonical
 from onward.model.item import quarantine_path
 from onward.model.record import (
     Attempt,
@@ -32,7 +33,6 @@ from onward.model.record import (
     Item,
     Known,
     Publish,
-    RecipeRow,
     Version,
     to_blob,
     to_digest,
@@ -57,40 +57,6 @@ class _Ended(NamedTuple):
     report: Report
     planned: Planned
     finished_at: int
-
-
-class RecipeBook:
-    """The recipes of a job: which row stands for what was read in an attempt."""
-
-    def __init__(self, job_id: int, today: Recipe, rows: Sequence[RecipeRow]) -> None:
-        self._job_id = job_id
-        self._today = today
-        self._ids = {(row.code, row.config): row.id for row in rows}
-        self._by_reads: dict[tuple[str, ...], int] = {}
-
-    def row_id(self, reads: tuple[str, ...] | None, tx: Transaction) -> int:
-        """Return the row for an attempt that read these settings; None stands for all of them."""
-        names = tuple(sorted(self._today.config)) if reads is None else reads
-        found = self._by_reads.get(names)
-        if found is not None:
-            return found
-        config = {name: value_read(self._today.config, name) for name in names if not is_secret(name)}
-        recipe = Recipe(steps=self._today.steps, depends=self._today.depends, config=config)
-        digests = (to_blob(recipe.code_digest), to_blob(recipe.config_digest))
-        row_id = self._ids.get(digests)
-        if row_id is None:
-            row_id = tx.allocate("recipe")
-            parts = canonical({"steps": list(recipe.steps.items()), "depends": recipe.depends, "config": config})
-            tx.put(RecipeRow(row_id, self._job_id, *digests, parts))
-            self._ids[digests] = row_id
-        self._by_reads[names] = row_id
-        return row_id
-
-
-def read_recipe(row: RecipeRow) -> Recipe:
-    """Return the recipe that a row tells of."""
-    parts = json.loads(row.parts)
-    return Recipe(steps=dict(parts["steps"]), depends=parts["depends"], config=parts["config"])
 
 
 class Committer:
@@ -336,7 +302,7 @@ class Committer:
     ) -> tuple[Finished, Delivery]:
         before = planned
         item, planned = self._item(planned, tx)
-        failure = _refusal(planned)
+        failure = refusal(planned)
         serial = item.serial + 1
         after = item._replace(
             state=ItemState.QUARANTINED.value, serial=serial, tries=1, note=failure.slug, retry_at=None, content=None,
@@ -420,14 +386,14 @@ class Committer:
             if failure is None or not self._may_quarantine(one.planned, failure):
                 continue
             name = token(self._run_id, one.report.item_id, one.report.serial)
-            document = self._evidence(one.planned, failure, one.report)
+            document = evidence_of(one.planned, failure, one.report)
             staged[id(one.planned)] = (name, self._sink.stage_evidence(name, document).digest)
-        others = [(planned, _refusal(planned)) for planned in refused]
-        others += [(finished.planned, _blockade(stuck)) for finished, stuck in blocked if not stuck.is_evidence]
+        others = [(planned, refusal(planned)) for planned in refused]
+        others += [(finished.planned, blockade(stuck)) for finished, stuck in blocked if not stuck.is_evidence]
         for planned, failure in others:
             name = token(self._run_id, 0, self._refusals)
             self._refusals += 1
-            staged[id(planned)] = (name, self._sink.stage_evidence(name, self._evidence(planned, failure)).digest)
+            staged[id(planned)] = (name, self._sink.stage_evidence(name, evidence_of(planned, failure)).digest)
         return staged
 
     def _may_quarantine(self, planned: Planned, failure: Failure) -> bool:
@@ -457,25 +423,6 @@ class Committer:
         names += [task.staged for task, _ in interrupted]
         names += [stuck.delivery.publish.staged for _, stuck in blocked]
         self._sink.drop([name for name in dict.fromkeys(names) if name not in used])
-
-    def _evidence(
-        self, planned: Planned, failure: Failure, report: Report | None = None
-    ) -> dict[str, object]:
-        failed_checks = [detail or name for name, status, detail in failure.checks if status == "FAIL"]
-        return {
-            "schema": "onward.quarantine/1",
-            "key": planned.key,
-            "status": "FAIL",
-            "reason": failure.slug,
-            "errors": failed_checks or [failure.message],
-            "checks": [{"name": name, "status": status, "detail": detail} for name, status, detail in failure.checks],
-            "error": {"type": failure.kind, "message": failure.message, "traceback": failure.traceback},
-            "input": {
-                "sha256": None if report is None else report.content,
-                "size_bytes": None if report is None else report.input_size,
-            },
-            "attempt": 1 if report is None else report.serial,
-        }
 
     def _settle(self, finished: Finished) -> None:
         """Remember the end of an item in its container; write the container down when it was the last."""
@@ -512,18 +459,6 @@ def _error(failure: Failure) -> str:
         "traceback": failure.traceback,
         "checks": failure.checks,
     })
-
-
-def _refusal(planned: Planned) -> Failure:
-    assert planned.problem is not None
-    entry = planned.entry
-    collides = entry is not None and (entry.problem is None or entry.collides)
-    error = OutputCollides if collides else InputUnreadable
-    return Failure(error.__name__, error.slug, f"'{planned.key}': {planned.problem}.", False, "")
-
-
-def _blockade(stuck: Blocked) -> Failure:
-    return Failure(OutputCollides.__name__, OutputCollides.slug, f"{stuck.why}.", False, "")
 
 
 def _evidence_row(item: Item, planned: Planned, staged: tuple[str, str]) -> Publish:

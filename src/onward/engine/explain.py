@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 from onward.engine.batch import Batch
 from onward.engine.code_memo import code_versions
-from onward.engine.commit import read_recipe
+from onward.engine.recipe_book import read_recipe
 from onward.engine.run import Request, make_plan
 from onward.errors import NotFound
 from onward.ledger.base import Ledger

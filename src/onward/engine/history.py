@@ -164,7 +164,7 @@ def lineage(ledger: Reader, workspace: Workspace, key_or_path: str) -> list[Edge
 
 
 def _edges(ledger: Reader, job: Job, key: str) -> Iterator[Edge]:
-    from onward.engine.commit import read_recipe
+    from onward.engine.recipe_book import read_recipe
 
     known = ledger.known(job.id, key)
     if known is None:

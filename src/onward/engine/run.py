@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from onward import clock
-from onward.engine.commit import Committer, Finished, RecipeBook, read_recipe
+from onward.engine.commit import Committer, Finished
 from onward.engine.executor import Assignment, executor
 from onward.engine.faults import FaultPoint, hit
 from onward.engine.pipeline import Pipeline
 from onward.engine.plan import Plan, PlanCounts, Planned, Today, Wish
 from onward.engine.process import Processing, Stop
+from onward.engine.recipe_book import RecipeBook, read_recipe
 from onward.engine.recover import Recovery, recover
 from onward.errors import LedgerError
 from onward.ledger.base import Ledger
