@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from paper import FILLER, annual, cleaned, contents, extracted, html, words
+from paper import FILLER, TITLES, annual, cleaned, contents, extracted, html, text, words
 
 from onward.pipelines.filings.clean import clean
 
@@ -99,3 +99,17 @@ def test_nothing_but_furniture_is_lost(paragraphs: int, pages: int) -> None:
 
     kept = [block.text for at, block in enumerate(found.parsed.blocks) if at not in found.furniture]
     assert clean(found).text.split() == " ".join(kept).split()
+
+
+def test_lines_on_one_page_that_are_alike_but_for_their_numbers_are_not_page_headers() -> None:
+    """The notes below a list of exhibits of 2000 stood at a page's end, and were taken for running footers."""
+    notes = "".join(
+        f"({mark}) Incorporated by reference to Exhibit {exhibit} to the Registration Statement on Form S-2"
+        " (Registration No. 333-35544).\n\n"
+        for mark, exhibit in ((1, "2.7"), (2, "2.6"), (9, "10.5"))
+    )
+    pages = "".join(f"Item {number}. {title}\n\n{FILLER}\n\n<PAGE>\n\n" for number, title in TITLES.items())
+
+    filing = cleaned(text(f"{pages}{notes}<PAGE>\n\n{FILLER}"))
+
+    assert filing.text.count("Incorporated by reference to Exhibit") == 3

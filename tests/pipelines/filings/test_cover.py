@@ -282,6 +282,16 @@ NAMED = {
         "File Number\tAddress, and Telephone Number\tNo.",
         "2-26720\tLouisville Gas and Electric Company\t61-0264150",
     ],
+    "The Southern Company": [
+        "Commission File Number\tRegistrant, State of Incorporation, Address and Telephone Number\tI.R.S. Employer No.",
+        "1-3526\tThe Southern Company (A Delaware Corporation) 30 Ivan Allen Jr. Boulevard, N.W.\t58-0690070",
+        "1-3164\tAlabama Power Company (An Alabama Corporation) 600 North 18th Street\t63-0004250",
+    ],
+    "AMERICAN ELECTRIC POWER COMPANY, INC.": [
+        "Commission\tRegistrants; States of Incorporation;\tI.R.S. Employer",
+        "File Number\tAddress and Telephone Number\tIdentification Nos.",
+        "1-3525\tAMERICAN ELECTRIC POWER COMPANY, INC. (A New York Corporation)\t13-4922640",
+    ],
     "EXELON CORPORATION": [
         "Commission File Number\tName of Registrant, State of Incorporation, Address\tIRS Employer No.",
         "1-16169\tEXELON CORPORATION (a Pennsylvania corporation)\t23-2990190",

@@ -202,3 +202,9 @@ def test_a_document_that_names_no_form_is_refused() -> None:
 
 def test_the_parsed_filing_no_longer_carries_its_markup() -> None:
     assert parsed(text("Item 1. Business\n")).raw.body == ""
+
+
+def test_a_heading_in_capitals_directly_below_a_line_of_text_is_a_block_of_its_own() -> None:
+    found = text_blocks("Notes to Consolidated Financial Statements\nITEM 9.  CHANGES IN ACCOUNTANTS\n\nNone.\n")
+
+    assert [block.text for block in found][1:] == ["ITEM 9. CHANGES IN ACCOUNTANTS", "None."]

@@ -25,6 +25,7 @@ _OFFICERS = re.compile(
     r"(?:EXECUTIVE|CORPORATE|PRINCIPAL) OFFICERS\b.{0,80}",
     re.IGNORECASE,
 )
+_HEAD_CHARS = 40
 _PLAIN_CHARS, _PLAIN_WORDS = 80, 8
 _PARTS = ("I", "II", "III", "IV")
 _PART_TITLES = re.compile(r"\W*(?:OTHER INFORMATION|FINANCIAL INFORMATION)\W*(?:\(continued\))?\W*", re.IGNORECASE)
@@ -34,10 +35,12 @@ def find_signatures(blocks: Sequence[Block], after: int, furniture: frozenset[in
     """Return the block at or behind `after` where the signatures begin, or None."""
     for at in range(after, len(blocks)):
         text = blocks[at].text
+        # The cheap look first: hardly any block begins with one of the two words.
+        head = text[:_HEAD_CHARS].lower()
         if len(text) <= 60:
-            if at not in furniture and is_signatures(text) and not blocks[at].links:
+            if "signature" in head and at not in furniture and is_signatures(text) and not blocks[at].links:
                 return at
-        elif len(text) < 900 and _SIGNED.match(text):
+        elif "pursuant" in head and len(text) < 900 and _SIGNED.match(text):
             return at
     return None
 

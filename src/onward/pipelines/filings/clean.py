@@ -1,7 +1,9 @@
 """The fourth stage: one cleaned text, and items as offsets into it.
 
 Furniture (running headers, page numbers, links back to the contents) and contents tables' dot leaders go; every other
-block's text goes in whole and in order. Paragraphs are parted by a blank line, rows of one table by a newline.
+block's text goes in whole, in the order in which `extract` hands the blocks on. That is the document's but for one
+section: executive officers in the middle of an item, where the contents list them apart, stand behind it (`apart.py`;
+a note says so). Paragraphs are parted by a blank line, rows of one table by a newline.
 """
 
 from __future__ import annotations

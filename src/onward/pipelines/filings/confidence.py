@@ -11,21 +11,29 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from onward.pipelines.filings.answers import lists_elsewhere, points_outside
+from onward.pipelines.filings.boundaries import find_signatures
 from onward.pipelines.filings.detectors.contents import Contents
 from onward.pipelines.filings.detectors.vote import Start, reach
 from onward.pipelines.filings.document import Block, ItemStatus
 from onward.pipelines.filings.echoes import Echoes, find_echoes
 from onward.pipelines.filings.forms import Form, FormItem
 
-__all__ = ["NOT_TITLED", "SURE", "Evidence", "tells", "weigh", "weigh_missing"]
+__all__ = ["NOT_TITLED", "SURE", "Evidence", "answers_twice", "tells", "weigh", "weigh_missing"]
 
 SURE = 0.9
 NOT_TITLED = "its title is not the form's"
 _MOST = 0.98
 _COMPLETE = 0.85
 _VOUCHED_CHARS = 30_000
+_LONG_CHARS = 500
+_FEW_BLOCKS = 4
+_STRAY_CHARS = 120
+_NAMED = re.compile(r"\bitem\s+(\d\.\d\d)\b(?=\W+(?:of\s+this|and|shall|is|\(|in\s+this))", re.IGNORECASE)
+_ANSWER = re.compile(r"\W*(?:none|not applicable|n/a|not required)\W*", re.IGNORECASE)
 _PARTIAL = 0.6
 _FRONT_CHARS = 15_000
+_FRONT_SHARE = 0.3
 _FREE = re.compile(r"reserved|removed|omitted|not applicable|\*|none", re.IGNORECASE)
 _WITNESS_ALONE = {"title": 0.75, "part": 0.6, "contents": 0.8, "text": 0.95}
 _WAIVED = re.compile(r"\b(?:n/a|not applicable|none|not required|omitted)\W*$", re.IGNORECASE)
@@ -46,6 +54,8 @@ class Evidence:
         waived: Items that the contents themselves answer ("N/A").
         share_found: Share of the expected items that were found.
         is_partial: Whether it is an amendment of some items alone.
+        signed_at: Block where the signatures begin, or None.
+        is_behind_text: Whether much of the document stands in front of the first item.
     """
 
     form: Form
@@ -58,6 +68,8 @@ class Evidence:
     waived: frozenset[tuple[str | None, str]]
     share_found: float
     is_partial: bool
+    signed_at: int | None
+    is_behind_text: bool
 
     @classmethod
     def of(
@@ -97,6 +109,8 @@ class Evidence:
             waived=waived,
             share_found=len(set(expected) & found) / len(expected) if expected else float(bool(found)),
             is_partial=is_partial,
+            signed_at=find_signatures(blocks, starts[0].heading.at + 1, furniture) if starts else None,
+            is_behind_text=front > max(_FRONT_CHARS, _FRONT_SHARE * sum(len(block.text) for block in blocks)),
         )
 
     def witnesses(self, place: int) -> tuple[str, ...]:
@@ -119,7 +133,6 @@ def weigh(
     """
     start = evidence.starts[place]
     heading = start.heading
-    chars = len(body)
     score = 0.55
     score += 0.15 if heading.is_titled else 0.0
     score += 0.10 if "style" in start.witnesses else 0.0
@@ -131,6 +144,7 @@ def weigh(
     if len(start.witnesses) == 1:
         lids.append((_WITNESS_ALONE.get(start.witnesses[0], _MOST), f"only the {start.witnesses[0]} speaks for it"))
     lids.extend(_echo_doubts(evidence, place))
+    lids.extend(_place_doubts(evidence, place))
     if heading.is_mention or heading.has_page:
         lids.append((0.6, "the heading reads like a mention or a contents entry"))
     if not heading.is_worded:
@@ -141,7 +155,10 @@ def weigh(
         lids.append((0.7, "too few of the form's items were found"))
     if not is_ended:
         lids.append((0.85, "nothing ends it but the document"))
-    lids.extend(_length_doubts(start.items, status, chars))
+    lids.extend(_length_doubts(start.items, status, body))
+    if lists_elsewhere(" ".join((heading.title, *(entry.title for entry in start.items))), body):
+        lids.append((0.85, "the list of exhibits that it names stands elsewhere"))
+    lids.extend(_answer_doubts(body))
     lids.extend(_neighbour_doubts(evidence, place, body, is_parted=is_parted))
     lid = min(lids)[0]
     return round(min(score, lid), 3), tuple(reason for _, reason in sorted(lids) if reason)
@@ -163,20 +180,56 @@ def _echo_doubts(evidence: Evidence, place: int) -> list[tuple[float, str]]:
     if echoes.is_second_set:
         found.append((0.8, "the document holds a second set of headings"))
     near = evidence.starts[max(0, place - 1) : place + 2]
-    if any(start.is_displaced for start in near):
+    if any(start.is_displaced for start in near) or _is_followed_elsewhere(evidence, place):
         found.append((0.8, "it stands beside an item that breaks the form's order"))
     return found
 
 
-def _length_doubts(items: Sequence[FormItem], status: ItemStatus, chars: int) -> list[tuple[float, str]]:
+def _is_followed_elsewhere(evidence: Evidence, place: int) -> bool:
+    """Whether an item that should stand directly behind this one was found out of the form's order."""
+    _, last = reach(evidence.starts[place], evidence.form)
+    following = evidence.starts[place + 1] if place + 1 < len(evidence.starts) else None
+    behind = reach(following, evidence.form)[0] if following else len(evidence.form.items)
+    return any(start.is_displaced and last < reach(start, evidence.form)[0] < behind for start in evidence.starts)
+
+
+def _place_doubts(evidence: Evidence, place: int) -> list[tuple[float, str]]:
+    """Doubt an item for where it stands: at a running page header, or behind the signatures."""
+    found = []
+    if place in evidence.echoes.headers:
+        found.append((0.85, "it begins at a running page header"))
+    if place + 1 in evidence.echoes.headers:
+        found.append((0.85, "the item behind it begins at a running page header"))
+    if evidence.is_behind_text:
+        found.append((0.8, "much of the document stands in front of the first item"))
+    if evidence.signed_at is not None and place + 1 < len(evidence.starts):
+        if evidence.starts[place + 1].heading.at > evidence.signed_at:
+            found.append((0.8, "the signatures stand before the end of it"))
+    elif evidence.signed_at is not None and evidence.starts[place].heading.at > evidence.signed_at:
+        found.append((0.8, "it stands behind the signatures"))
+    return found
+
+
+def _length_doubts(items: Sequence[FormItem], status: ItemStatus, body: str) -> list[tuple[float, str]]:
+    chars = len(body)
     shortest = min(entry.chars[0] for entry in items)
     longest = sum(entry.chars[1] for entry in items)
     if chars > longest:
         return [(0.6, f"{chars:,} characters are more than the usual {longest:,}")]
     if status is ItemStatus.EXTRACTED and chars < shortest and shortest > 100:
         return [(0.7, f"{chars:,} characters are fewer than the usual {shortest:,}")]
+    if status is ItemStatus.INCORPORATED and shortest >= _LONG_CHARS and not points_outside(body):
+        return [(0.85, "its answer stands elsewhere in this document")]
     if status is ItemStatus.OMITTED:
         return [(0.7, "the heading has no text")]
+    return []
+
+
+def _answer_doubts(body: str) -> list[tuple[float, str]]:
+    """Doubt an item that goes on behind an answer that ends it: what follows may be another's."""
+    answer, _, more = body.strip().partition("\n")
+    if _ANSWER.fullmatch(answer) and len(more) > _STRAY_CHARS:
+        return [(0.85, "it goes on behind its answer")]
     return []
 
 
@@ -187,12 +240,16 @@ def _neighbour_doubts(evidence: Evidence, place: int, body: str, *, is_parted: b
         name = following_start.items[0].item
         if following_start.witnesses in {("title",), ("part",), ("contents",)}:
             return [(0.85, f"only the {following_start.witnesses[0]} shows where item {name} behind it begins")]
+        if not following_start.heading.is_titled and following_start.witnesses == ("text",):
+            return [(0.85, f"the heading of item {name} behind it is doubtful")]
         if following_start.is_bare and not _FREE.search(following_start.heading.title):
             return [(0.85, f"the heading of item {name} behind it has no text")]
     found = {entry.id for start in evidence.starts for entry in start.items}
     if evidence.form.is_menu:
-        told = [entry for entry in evidence.form.items if entry.id not in found and tells(entry, body)]
-        return [(0.85, f"it has words of item {told[0].item}, which was not found")] if told else []
+        names = [entry.item for entry in evidence.form.items if entry.id not in found and tells(entry, body)]
+        known = {name for _, name in found}
+        names.extend(name for name in _NAMED.findall(body) if name not in known)
+        return [(0.85, f"it has words of item {names[0]}, which was not found")] if names else []
     if not evidence.missing:
         return []
     order = [entry.id for entry in evidence.form.items]
@@ -211,10 +268,18 @@ def _neighbour_doubts(evidence: Evidence, place: int, body: str, *, is_parted: b
     told = [entry for entry in evidence.form.items if entry.id in lost and tells(entry, body)]
     if told:
         return [(0.85, f"it has words of item {told[0].item}, which was not found")]
+    if lost and answers_twice(body):
+        return [(0.85, f"its last line may be the answer of item {lost[0][1]}, which was not found")]
     is_vouched = evidence.listed and evidence.share_found >= _COMPLETE and len(body) <= _VOUCHED_CHARS
     if lost and len(body) > 300 and not is_vouched:
         return [(0.85, f"item {lost[0][1]} is expected next, and was not found")]
     return []
+
+
+def answers_twice(body: str) -> bool:
+    """Whether a text says something and then ends in a line that is a whole answer ("None.")."""
+    said, _, last = body.strip().rpartition("\n")
+    return bool(said) and _ANSWER.fullmatch(last) is not None
 
 
 def tells(entry: FormItem, body: str) -> bool:
@@ -244,6 +309,12 @@ def weigh_missing(evidence: Evidence, entry: FormItem, *, is_told: bool) -> tupl
         return 0.85, ("the amendment does not name it",)
     if entry.id not in evidence.missing:
         return (0.85, ("the form began to ask for it soon after",)) if entry.id in evidence.early else (0.95, ())
+    place = [item.id for item in evidence.form.items].index(entry.id)
+    reached = [reach(start, evidence.form) for start in evidence.starts]
+    if evidence.signed_at is None and all(place > last for _, last in reached):
+        return 0.85, ("the document breaks off, and the item would stand behind its end",)
+    if all(place < first for first, _ in reached):
+        return 0.85, ("the item would stand in front of the first one that was found",)
     if evidence.listed and evidence.share_found >= _COMPLETE:
         return (0.9 if entry.id in evidence.optional and not is_told else 0.85), (
             "the form asks for it, and the filing does not list it",

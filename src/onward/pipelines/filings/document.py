@@ -244,7 +244,7 @@ class ExtractedFiling:
     Every item of a 10-K or 10-Q is listed, absent ones too; of an 8-K, whose form is a menu, only those it reports.
 
     Args:
-        parsed: What the spans index into.
+        parsed: What the spans index into; of its blocks one section may have been set behind its item (`apart.py`).
         items: In the form's order (for an 8-K, the filing's).
         furniture: Indexes of blocks that repeat page after page (headers, footers, page numbers).
         notes: What the detectors saw as a whole, such as `"cross-reference index"`.

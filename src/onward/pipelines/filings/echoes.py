@@ -8,7 +8,7 @@ tells which, neither the item that it names nor the item that it stands in is su
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from onward.pipelines.filings.detectors.vote import Start
@@ -19,6 +19,9 @@ __all__ = ["Echoes", "find_echoes"]
 _STRONG = 5.0
 _EDGE_BLOCKS = 2
 _SECOND_SET = 4
+_FEWEST_HEADERS = 3
+_FEWEST_NAMED = 5
+_FEW_BLOCKS = 4
 _SECOND_SET_SHARE = 0.25
 
 
@@ -30,12 +33,14 @@ class Echoes:
         rivals: Place of a start -> block of a heading elsewhere that may begin its item instead.
         repeats: Place of a start -> block of a second heading of the same item inside its own span.
         strangers: Place of a start -> block inside its span of a heading of an item that was not found, or elsewhere.
+        headers: Places of starts at a running page header below which the item's heading is not repeated.
         is_second_set: Whether so many items have a rival that the file may hold two filings.
     """
 
     rivals: dict[int, int]
     repeats: dict[int, int]
     strangers: dict[int, int]
+    headers: frozenset[int]
     is_second_set: bool
 
 
@@ -58,11 +63,13 @@ def find_echoes(
     strangers: dict[int, int] = {}
     headers: dict[int, list[int]] = {}
     doubled: set[int] = set()
+    for under, at in _strange_headers(blocks, starts, passed_over, furniture):
+        strangers.setdefault(under, at)
     for other in passed_over:
         at, heading = other.heading.at, other.heading
         if heading.weight < _STRONG or heading.is_mention or heading.has_page or at in furniture:
             continue
-        if other.is_bare and not is_menu:
+        if other.is_bare and not (is_menu or other.is_target):
             continue
         host = _host(starts, at)
         own = next((places[entry.id] for entry in other.items if entry.id in places), None)
@@ -95,8 +102,54 @@ def find_echoes(
         rivals=rivals,
         repeats=repeats,
         strangers=strangers,
+        headers=_at_headers(blocks, starts, passed_over, furniture),
         is_second_set=len(doubled) >= max(_SECOND_SET, _SECOND_SET_SHARE * len(starts)),
     )
+
+
+def _strange_headers(
+    blocks: Sequence[Block], starts: Sequence[Start], passed_over: Sequence[Start], furniture: frozenset[int]
+) -> Iterator[tuple[int, int]]:
+    """Yield the place of each start under which running page headers name another item, page after page."""
+    pages: dict[tuple[int, str], set[int]] = {}
+    for other in passed_over:
+        at = other.heading.at
+        host = _host(starts, at) if at in furniture else None
+        if host is None or any(entry in starts[host].items for entry in other.items):
+            continue
+        seen = pages.setdefault((host, other.items[0].item), set())
+        seen.add(blocks[at].page)
+        if len(seen) == _FEWEST_HEADERS:
+            yield host, at
+
+
+def _at_headers(
+    blocks: Sequence[Block], starts: Sequence[Start], passed_over: Sequence[Start], furniture: frozenset[int]
+) -> frozenset[int]:
+    """Return the places of starts at a running page header below which the item's heading is not repeated.
+
+    Where pages bear the names of items, one that stands first on its page and is set as they are may be one of them.
+    """
+    headers = [other.heading.at for other in passed_over if other.heading.at in furniture]
+    named = {blocks[at].page for at in headers}
+    looks = {blocks[at].text.isupper() for at in headers} if len(named) >= _FEWEST_NAMED else set()
+    top: dict[int, int] = {}
+    for at, block in enumerate(blocks if looks else ()):
+        if at not in furniture or at in headers:
+            top.setdefault(block.page, at)
+    found = set()
+    for place, start in enumerate(starts):
+        block = blocks[start.heading.at]
+        is_first = top.get(block.page) == start.heading.at and block.text.isupper() in looks and not start.is_target
+        if (start.heading.at in furniture or is_first) and not _is_above_heading(start, passed_over):
+            found.add(place)
+    return frozenset(found)
+
+
+def _is_above_heading(start: Start, others: Sequence[Start]) -> bool:
+    """Whether the heading of the same item stands directly below a start."""
+    at = start.heading.at
+    return any(at < other.heading.at <= at + _FEW_BLOCKS and other.items[0] == start.items[0] for other in others)
 
 
 def _host(starts: Sequence[Start], at: int) -> int | None:

@@ -20,14 +20,14 @@ from onward.pipelines.filings.boundaries import (
     next_part,
     unnumbered_section,
 )
-from onward.pipelines.filings.confidence import Evidence, tells, weigh, weigh_missing
+from onward.pipelines.filings.confidence import Evidence, answers_twice, tells, weigh, weigh_missing
 from onward.pipelines.filings.detectors.contents import Contents, find_contents
 from onward.pipelines.filings.detectors.crossref import Reference, read_index
 from onward.pipelines.filings.detectors.furniture import Furniture, find_furniture
 from onward.pipelines.filings.detectors.headings import Heading, find_headings, names_servicing, part_of
 from onward.pipelines.filings.detectors.titles import fill_gaps
 from onward.pipelines.filings.detectors.unworded import find_unworded
-from onward.pipelines.filings.detectors.vote import Start, choose
+from onward.pipelines.filings.detectors.vote import Start, choose, reach
 from onward.pipelines.filings.document import Block, ExtractedFiling, ItemSpan, ItemStatus, ParsedFiling
 from onward.pipelines.filings.forms import Form, FormItem, form_of
 
@@ -37,6 +37,7 @@ _LISTED_FEWEST = 6
 _FOUND_SHARE = 0.4
 _FRONT_SHARE, _FILLED_SHARE = 0.25, 0.7
 _EDGE = 2
+_REPEAT_CHARS = 30  # "Item 7A.", "(Continued)"; in old text a table's title may stand in the same block
 _PART_CHARS = 4_000
 _NOTHING = re.compile(r"\W*(?:none|not applicable|n/a|omitted)\W*", re.IGNORECASE)
 
@@ -98,6 +99,7 @@ def _all_furniture(
             and at in (*inside[:_EDGE], *inside[-_EDGE:])
             and not heading.run_in_chars
             and heading.title_blocks == 1
+            and len(blocks[at].text) <= len(span.title) + _REPEAT_CHARS
         ):
             found.add(at)
     return frozenset(found)
@@ -214,7 +216,12 @@ def _spans(
         if listed_section(blocks, contents, first, last, furniture.blocks) is not None:
             confidence = min(confidence, 0.85)
             doubts = (*doubts, "the contents list the executive officers apart, and their section stands inside it")
+        if len(contents.blocks_of(first, last)) > _EDGE:
+            confidence = min(confidence, 0.85)
+            doubts = (*doubts, "a contents table stands inside it")
         told.update(entry.id for entry in form.items if tells(entry, body))
+        if answers_twice(body):
+            told.update(entry.id for entry in _next_items(form, start, starts[place + 1 : place + 2]))
         for entry in start.items:
             found[entry.id] = ItemSpan(
                 item=entry.item,
@@ -231,6 +238,13 @@ def _spans(
     if form.is_menu:
         return sorted(found.values(), key=lambda span: span.first or 0)
     return [found.get(entry.id) or _missing(entry, evidence, date, told) for entry in form.items]
+
+
+def _next_items(form: Form, start: Start, following: Sequence[Start]) -> Sequence[FormItem]:
+    """Return the form's items between a start and the one that follows it in the document."""
+    _, last = reach(start, form)
+    behind = reach(following[0], form)[0] if following else len(form.items)
+    return form.items[last + 1 : behind]
 
 
 def _add_whole_parts(

@@ -69,6 +69,12 @@ class FormItem:
         same = len(said & asked)
         return same >= _ALIKE * len(asked) and same >= _ALIKE * len(said)
 
+    def goes_on(self, title: str, line: str) -> bool:
+        """Whether a line below a title says more of the form's title, and nothing else."""
+        said = {word for word in _WORD.findall(title.lower()) if word not in _SMALL}
+        more = {word for word in _WORD.findall(line.lower()) if word not in _SMALL}
+        return bool(more) and more <= set(_WORD.findall(self.title.lower())) - said
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
@@ -97,7 +103,13 @@ def _pattern(wording: str) -> re.Pattern[str]:
     return re.compile(rf"[\W_]{{0,6}}(?:{spaced})", re.IGNORECASE)
 
 
-_OPTIONAL = {"1B": "", "8B": "10b5-1", "9B": "10b5-1|trading arrangement", "9C": "", "16": ""}
+_OPTIONAL = {
+    "1B": r"unresolved (?:staff )?comments",
+    "8B": "10b5-1",
+    "9B": "10b5-1|trading arrangement",
+    "9C": "",
+    "16": "10-k summary",
+}
 
 
 def _k(
@@ -189,7 +201,9 @@ _10_K = Form(
             (15, 80_000),
             ("1998-06-01", "9999"),
         ),
-        _k("8", "II", "Financial Statements and Supplementary Data", _STATEMENTS + "|supplementary", (60, 3_000_000)),
+        _k(
+            "8", "II", "Financial Statements and Supplementary Data", _STATEMENTS + "|supplementary", (1_200, 3_000_000)
+        ),
         _k(
             "9",
             "II",
@@ -260,7 +274,7 @@ _10_KSB = Form(
         _k("4", "I", "Submission of Matters to a Vote of Security Holders", _SUBMISSION, (10, 20_000)),
         _k("5", "II", "Market for Common Equity and Related Stockholder Matters", _MARKET, (30, 50_000)),
         _k("6", "II", "Management's Discussion and Analysis or Plan of Operation", f"{_MDA}|selected", (100, 200_000)),
-        _k("7", "II", "Financial Statements", _STATEMENTS, (30, 900_000)),
+        _k("7", "II", "Financial Statements", _STATEMENTS, (1_200, 900_000)),
         _k(
             "8",
             "II",
@@ -318,7 +332,7 @@ _TELLING = {
 _10_Q = Form(
     name="10-Q",
     items=(
-        _q("1", "I", "Financial Statements", _STATEMENTS, (500, 2_000_000)),
+        _q("1", "I", "Financial Statements", _STATEMENTS, (1_200, 2_000_000)),
         _q(
             "2",
             "I",
@@ -348,7 +362,7 @@ _10_Q = Form(
         _q("3", "II", "Defaults Upon Senior Securities", "defaults?", (10, 8_000)),
         _q("4", "II", "Mine Safety Disclosures", _SUBMISSION, (10, 20_000)),
         _q("5", "II", "Other Information", "other", (10, 30_000)),
-        _q("6", "II", "Exhibits", f"{_EXHIBITS}|reports on", (30, 200_000)),
+        _q("6", "II", "Exhibits", f"{_EXHIBITS}|reports on", (30, 12_000)),
     ),
 )
 
@@ -442,7 +456,12 @@ _10_K_ABS = Form(
     name="10-K of asset-backed securities",
     has_servicing_items=True,
     items=(
-        *(replace(entry, since="9999", is_optional=True) for entry in _10_K.items if entry.part != "IV"),
+        # Hardly any of the usual items is more than a word here, the statements among them.
+        *(
+            replace(entry, since="9999", is_optional=True, chars=(10, entry.chars[1]))
+            for entry in _10_K.items
+            if entry.part != "IV"
+        ),
         *(
             FormItem(
                 item=item,

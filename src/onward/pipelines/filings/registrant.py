@@ -22,7 +22,7 @@ _PAPER = r"(?:charters?|certificates?|by-?laws|articles[^()\n\t]{0,60}|trust(?:\
 _LABEL = _any(
     r"\(?\s*(?:exact|full|legal)?\s*names?\s+of\s+(?:the\s+|each\s+)?(?:small\s+business\s+)?(?:co-?)?"
     rf"{_WHO}(?:[^()\n\t]{{0,120}}?\b{_PAPER})?(?:[^()\n\t:]{{0,40}}\))?",
-    r"\bregistrants?\s*[,;]\s*state\s+of\s+incorporation",
+    r"\bregistrants?\s*[,;]\s*states?\s+of\s+incorporation",
 )
 _STRICT = _any("exact", "specified", "charter", "full", "incorporation", r"^\s*\(")
 
@@ -151,7 +151,7 @@ def _in_column(lines: Sequence[str], at: int, label: re.Match[str]) -> str | Non
     for below in lines[at + 1 : at + 4]:
         cells = below.split("\t")
         if len(cells) > column and re.search(r"\d-\d{3,6}", cells[0]):
-            name = _tidy(re.split(r"\s*\((?:an?|the)\s", cells[column])[0])
+            name = _tidy(re.split(r"(?i)\s*\((?:an?|the)\s", cells[column])[0])
             if is_name(name):
                 return name
     return None

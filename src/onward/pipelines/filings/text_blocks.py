@@ -175,7 +175,7 @@ def _starts_anew(before: str, line: str) -> bool:
     bare, above = line.strip(), before.strip()
     if _LONE_NUMBER.fullmatch(above) or (_LONE_NUMBER.fullmatch(bare) and _indent(line) >= _CENTRE_MARGIN):
         return True
-    if _ITEM_LINE.match(bare) and (above[-1:] in ".:)" or above.isupper() or len(above) < 40):
+    if _ITEM_LINE.match(bare) and (above[-1:] in ".:)" or above.isupper() or bare.isupper() or len(above) < 40):
         return True
     if above[-1:] in ".:;" and (_BULLET.match(bare) or _indent(line) >= _indent(before) + 3):
         return True

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from onward.pipelines.filings.detectors.contents import Contents, Entry
+from onward.pipelines.filings.detectors.headings import is_part_heading
 from onward.pipelines.filings.document import Block, ItemStatus
 from onward.pipelines.filings.forms import FormItem
 
@@ -68,6 +69,8 @@ def read_index(blocks: Sequence[Block], contents: Contents, numbers: Mapping[int
     found = []
     for place, entry in enumerate(entries):
         limit = entries[place + 1].heading.at if place + 1 < len(entries) else last
+        while limit > entry.heading.at + 1 and is_part_heading(blocks[limit - 1]):
+            limit -= 1
         found.append(_reference(blocks, entry, limit, last, pages))
     return _stretched(found, first)
 
@@ -162,8 +165,7 @@ def _spans(numbered: Sequence[tuple[str, str]], pages: Mapping[str, tuple[int, i
     """Return the block ranges of the named pages, those that touch joined."""
     spans: list[tuple[int, int]] = []
     for low, high in numbered:
-        first = pages.get(low.lstrip("0").upper())
-        end = pages.get((high or low).lstrip("0").upper())
+        first, end = _page(low, high, pages), _page(high or low, low, pages)
         if first is None or end is None or end[1] <= first[0]:
             continue
         span = (first[0], end[1])
@@ -174,6 +176,16 @@ def _spans(numbered: Sequence[tuple[str, str]], pages: Mapping[str, tuple[int, i
         else:
             spans.append(span)
     return spans
+
+
+def _page(number: str, other: str, pages: Mapping[str, tuple[int, int]]) -> tuple[int, int] | None:
+    """Return the blocks of a page, or of the next one towards `other` when no page bears its number."""
+    found = pages.get(number.lstrip("0").upper())
+    if found is None and number.isdigit() and other.isdigit():
+        step = 1 if int(other) > int(number) else -1
+        between = (pages.get(str(at)) for at in range(int(number), int(other) + step, step))
+        found = next((page for page in between if page is not None), None)
+    return found
 
 
 def _begin(blocks: Sequence[Block], item: FormItem, first: int, end: int, places: Sequence[int]) -> int:

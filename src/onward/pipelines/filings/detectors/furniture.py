@@ -134,7 +134,9 @@ def _counting(repeated: dict[str, list[tuple[int, int]]]) -> Iterator[list[tuple
         for place in range(len(alike[0][2])):
             steps = Counter(int(digits[place][:6]) - page for page, _, digits in alike)
             usual, count = steps.most_common(1)[0]
-            if count >= _FEWEST_REPEATS and count * 2 > len(alike):
+            # Lines of one page that share a number count no pages.
+            counted = {page for page, _, digits in alike if int(digits[place][:6]) - page == usual}
+            if len(counted) >= _FEWEST_REPEATS and count * 2 > len(alike):
                 yield [(page, at) for page, at, digits in alike if abs(int(digits[place][:6]) - page - usual) <= 3]
                 break
 

@@ -18,6 +18,9 @@ __all__ = ["PAGE_END", "Heading", "find_headings", "is_part_heading", "is_signat
 
 _HEADING_CHARS = 260
 _HEADINGS_MAX = 5_000
+_LINE_CHARS, _MORE_LINES = 120, 2
+_GOES_ON = re.compile(r"(?:,|&|\b(?:and|of|for|the|on|to|with))\s*$", re.IGNORECASE)
+_GOES_ON_BELOW = re.compile(r"(?:and|of|for|on|with|&)\s", re.IGNORECASE)
 # "1A", "1(A)", "9A(T)", "1ARisk", "7 A." - but not the B of "ITEM 1 BUSINESS", and not the A of "Item 1. A company".
 _LETTER_FORMS = (
     r"\s?\(([A-Da-d])\)",
@@ -64,6 +67,7 @@ PAGE_END = re.compile(
 _RUN_IN_END = re.compile(r"\.(?=\s)|[:\u2014]|\s-{1,2}\s|\n|\t|\.(?=[A-Z][a-z])")
 _PART = re.compile(r"\W{0,4}PART\W{1,4}(I{1,3}V?|IV|ONE|TWO)\b\W*(.{0,80})$", re.IGNORECASE | re.DOTALL)
 _SIGNATURES = re.compile(r"\W*SIGNATURES?(?:\s+PAGES?|\(S\))?\W*", re.IGNORECASE)
+_QUOTES = frozenset("\"'\u2018\u2019\u201c\u201d")
 _ROMAN = {"ONE": "I", "TWO": "II"}
 
 
@@ -201,6 +205,8 @@ def _read(at: int, blocks: Sequence[Block], form: Form, furniture: frozenset[int
     if not rest:
         title, title_blocks = _title_behind(at, blocks, furniture)
     titled = tuple(entry for entry in choices if entry.titled(title))
+    if titled and (title_blocks > 1 or len(rest) <= _LINE_CHARS):
+        title, title_blocks = _with_more_lines(at, blocks, furniture, titled[0], title, title_blocks)
     page = PAGE_END.search(title[:400]) if len(title) < 400 else None
     extent, run_in = _extent(block, rest_at, title) if title_blocks == 1 else (len(title), 0)
     wording = title[:extent].strip()
@@ -242,6 +248,30 @@ def _title_behind(at: int, blocks: Sequence[Block], furniture: frozenset[int]) -
     return "", 1
 
 
+def _with_more_lines(
+    at: int, blocks: Sequence[Block], furniture: frozenset[int], entry: FormItem, title: str, title_blocks: int
+) -> tuple[str, int]:
+    """Return a title with the lines below it that go on with it, and how many blocks the heading takes then."""
+    first = blocks[at + title_blocks - 1]
+    for behind in range(at + title_blocks, min(at + title_blocks + _MORE_LINES, len(blocks))):
+        block = blocks[behind]
+        text = block.text
+        is_alike = block.stands_out == first.stands_out and block.is_row == first.is_row
+        if (
+            behind in furniture
+            or not is_alike
+            or len(text) > _LINE_CHARS
+            or text[-1] in ".:;"
+            or title[-1:] in ".:;"
+            or _START.match(text)
+            or is_part_heading(block)
+            or not (_GOES_ON.search(title) or _GOES_ON_BELOW.match(text) or entry.goes_on(title, text))
+        ):
+            break
+        title, title_blocks = f"{title} {text}", behind - at + 1
+    return title, title_blocks
+
+
 def _extent(block: Block, rest_at: int, rest: str) -> tuple[int, int]:
     """Return how many characters of `rest` are the title, and how many are text that runs in behind it."""
     if len(rest) <= _HEADING_CHARS and block.lead >= len(block.text) - 2:
@@ -261,7 +291,8 @@ def _extent(block: Block, rest_at: int, rest: str) -> tuple[int, int]:
 def _is_mention(punctuation: str, rest: str, wording: str, run_in: int, *, is_titled: bool) -> bool:
     if not is_titled and _MENTION.match(rest):
         return True
-    if punctuation.strip().startswith((",", ";", ")")) and not is_titled:
+    mark = punctuation.strip()[:1]
+    if mark in {",", ";", ")"} and (not is_titled or rest[:1] in _QUOTES or rest[-1:] in _QUOTES):
         return True
     return _MENTION_WITHIN.search(wording) is not None and (run_in > 0 or len(wording) > 120 or wording.endswith("."))
 
