@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import commits, filings, overheads, scans
+from bench import commits, control, filings, manifest, overheads, scans
 from bench.measure import Row
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "benchmarks.md"
@@ -22,6 +22,8 @@ def every(tmp: Path, *, big: bool, folder: Path) -> Iterator[Row]:
     yield from scans.rows(tmp, big=big)
     yield from scans.rehash(tmp)
     yield from commits.rows(tmp, big=big)
+    yield from manifest.rows(tmp, big=big)
+    yield from control.rows(tmp, big=big)
     yield from filings.rows(folder)
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import contract
 
 from onward import errors
 from onward.cli.main import COMMANDS, EPILOG, cli
@@ -36,9 +37,16 @@ WHAT_TO_DO = {
     "pipeline-invalid": "Check the name after `onward run`, and that the file can be imported by itself.",
     "output-taken": "Name another `--out`, or run the job that owns the output with `--job`.",
     "not-found": "Look up the names with `onward status` and `onward history`.",
+    "rollback-refused": "Go back to a later run, whose outputs are still kept; or put inputs and code back and run.",
+    "prune-refused": "Make sure that the input is mounted and named rightly; prune all the same with `--yes`.",
+    "history-damaged": "Restore the file named from a backup, or go back to a run that does not need it.",
     "job-busy": "Wait until the process named has ended, or end it; its lock is free the moment it is gone.",
+    "checkpoint-damaged": "Take over what can be checked with `load(verify=...)`, or move both files away.",
+    "job-paused": "Look at who paused it and why, and go on with `onward resume JOB`.",
+    "job-stopped": "Nothing, when the stop was meant; else run it with `--new`, and what is done stays done.",
     "ledger": "Free space or mend permissions as the message says, and run the same command again.",
     "ledger-too-new": "Use the newer `onward` that wrote the ledger; this one has not touched it.",
+    "manifest-unreadable": "Follow [Share a manifest](../howto/share-a-manifest.md#when-something-is-damaged).",
     "ledger-damaged": "Follow [Recover a damaged ledger](../howto/recover-a-damaged-ledger.md).",
     "lease-lost": "Nothing: another run has taken over the job, and what this one did not record is done by that one.",
     "item": "Read the reason and the message with `onward history --run RUN`.",
@@ -50,6 +58,9 @@ WHAT_TO_DO = {
     "output-collides": "Rename one of the two inputs, so that their outputs have different names.",
     "result-invalid": "Return from the last step what the sink can write: for JSON no NaN, no sets, no objects.",
     "deadline-exceeded": "Allow more time with `--deadline`, or find out what keeps the steps so long.",
+    "memory-exceeded": "Allow more with `--memory-mb`, or split the input; the evidence says where the item was.",
+    "run-died": "Find out what kills the run (memory of the machine, a reset), then `onward quarantine release`.",
+    "workers-fail": "Run one step by itself with `--workers 1`; look at memory, limits, and what the message quotes.",
     "worker-died": "Look for a crash in a library or a lack of memory; the message holds the signal or exit code.",
 }
 
@@ -77,10 +88,13 @@ REASONS = {
     Reason.UNCHANGED: "All three parts of the fingerprint are as they were, and the output stands.",
     Reason.ADOPTED: "A record made elsewhere was taken over without processing. Not given by this version.",
     Reason.GONE: "The input is not there any more; output and history stay.",
+    Reason.DISCARDED: "A person decided that it stays out until its content changes; `quarantine release` undoes it.",
+    Reason.NOT_ASKED: "Only what failed was asked for; the next run without `--only-failed` looks at it.",
+    Reason.ROLLED_BACK: "No step ran: an output was put back as it was after an earlier run, or taken away.",
 }
 
 WORDS: Sequence[tuple[object, str]] = (
-    (states.ItemState.GONE, "Left its source; the tombstone of an item. Not given by this version."),
+    (states.ItemState.GONE, "Left its source; the tombstone of an item."),
     (states.Outcome.SUCCEEDED, "A result was made, checked and committed."),
     (states.Outcome.FAILED, "A step or check failed, the deadline passed, or the worker died; spends a try."),
     (states.RunStatus.PENDING, "The job was created and has not run."),
@@ -219,6 +233,8 @@ def _exit_code(kind: type[errors.OnwardError]) -> str:
         return "2"
     if issubclass(kind, errors.JobBusy):
         return "4"
+    if issubclass(kind, errors.JobPaused):
+        return "3"
     if issubclass(kind, errors.ItemError):
         return "the run goes on and ends with 1 when the item stays failed or quarantined"
     return "1"
@@ -328,12 +344,18 @@ def _expected(item: FormItem) -> str:
     return " ".join(part for part in parts if part)
 
 
+def contract_page() -> str:
+    """Return the page of promises."""
+    return _page("docs/contract_rows.toml and the tests", contract.lines())
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "reference/cli.md": cli_page,
     "reference/schema.md": schema_page,
     "reference/errors.md": errors_page,
     "reference/states.md": states_page,
     "reference/filing.md": filing_page,
+    "reference/contract.md": contract_page,
 }
 
 

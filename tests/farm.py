@@ -351,11 +351,16 @@ class Farm:
     def onward(self, *args: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Ran:
         """Run any command in the workspace."""
         began = time.monotonic()
-        process = subprocess.Popen(
+        return finish(self.popen(*args, cwd=cwd, env=env), began, 60.0)
+
+    def popen(
+        self, *args: str, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[str]:
+        """Start any command in the workspace, not waiting for its end."""
+        return subprocess.Popen(
             [*ONWARD, *args], cwd=cwd or self.root, env=self.environment(**(env or {})), stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
-        return finish(process, began, 60.0)
 
     # -- what can be seen
 

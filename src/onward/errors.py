@@ -5,11 +5,19 @@
     │   ├── SettingInvalid      a setting is unknown, of the wrong type or out of bounds
     │   ├── PipelineInvalid     a pipeline cannot be found or is put together wrongly
     │   ├── OutputTaken         the output folder belongs to another job
-    │   └── NotFound            a job, run or key that the ledger does not know
+    │   ├── NotFound            a job, run or key that the ledger does not know
+    │   ├── JobStopped          a person has stopped the job for good
+    │   ├── RollbackRefused     outputs cannot be put back as they were; nothing was changed
+    │   └── PruneRefused        so much has left its source that it looks like a mistake; nothing was changed
     ├── JobBusy                 another process holds the job
+    ├── JobPaused               a person has paused the job
+    ├── WorkersFail             workers end before they begin a task
+    ├── HistoryDamaged          an old output is not what was kept
+    ├── CheckpointDamaged       a checkpoint file and its copy are not as they were saved
     ├── LedgerError
     │   ├── LedgerTooNew        written by a newer onward; left untouched
     │   ├── LedgerDamaged       a page, a row or the chain is not what was written
+    │   ├── ManifestUnreadable  a manifest, its journal or its backup is not what was written
     │   └── LeaseLost           this run is no longer the one that may write
     └── ItemError               one item cannot be processed; the run goes on
         ├── InputRefused        the input is not of a kind this pipeline takes
@@ -20,7 +28,9 @@
         ├── OutputCollides      another item already owns this output path
         ├── ResultInvalid       a step returned what the sink cannot write
         ├── DeadlineExceeded    the item took longer than its deadline
-        └── WorkerDied          the worker process ended while it held the item
+        ├── WorkerDied          the worker process ended while it held the item
+        ├── MemoryExceeded      the item took more memory than its worker may use
+        └── RunDied             run after run ended while it held this item alone
 
 `slug` names the section of `docs/reference/errors.md`; `transient` says whether another attempt may end differently.
 """
@@ -67,11 +77,83 @@ class NotFound(UsageError):
     slug = "not-found"
 
 
+class JobStopped(UsageError):
+    """A person has stopped the job for good; `--new` lets it be run again."""
+
+    slug = "job-stopped"
+
+
+class RollbackRefused(UsageError):
+    """Outputs cannot be put back as they were: old bytes are gone, or the sink keeps none; nothing was changed."""
+
+    slug = "rollback-refused"
+
+
+class PruneRefused(UsageError):
+    """So much has left its source that it looks like a mistake: an unmounted disk, a mistyped path."""
+
+    slug = "prune-refused"
+
+
 class JobBusy(OnwardError):
     """Another process holds the job. Exit code 4."""
 
     slug = "job-busy"
     transient = True
+
+
+class JobPaused(OnwardError):
+    """A person has paused the job, and nobody has resumed it. Exit code 3."""
+
+    slug = "job-paused"
+
+
+class WorkersFail(OnwardError):
+    """Workers end, one after the other, before they begin a task; it is not an item's doing.
+
+    Attributes:
+        count: How many in a row.
+        end: How the last one ended.
+        last_words: The last of what it printed.
+    """
+
+    slug = "workers-fail"
+
+    def __init__(self, count: int, end: str, last_words: str) -> None:
+        said = f" Its last words: {last_words.splitlines()[-1]}" if last_words else ""
+        super().__init__(
+            f"{count} workers in a row ended before they began a task; the last one's end: {end}. What is the matter "
+            f"lies outside of the items: look at memory, limits and the pipeline's own settings, and run again.{said}"
+        )
+        self.count = count
+        self.end = end
+        self.last_words = last_words
+
+
+class HistoryDamaged(OnwardError):
+    """An old output in the history is not what was kept there."""
+
+    slug = "history-damaged"
+
+
+class CheckpointDamaged(OnwardError):
+    """A checkpoint file is not as it was saved, and neither is its copy; nothing in it is taken for done.
+
+    Attributes:
+        path: The file.
+        candidates: Names that can still be read in it, each of which may or may not have been processed.
+    """
+
+    slug = "checkpoint-damaged"
+
+    def __init__(self, path: str, problem: str, candidates: list[str]) -> None:
+        super().__init__(
+            f"The checkpoint '{path}' cannot be believed ({problem}), nor can its copy '.bak'. "
+            f"{len(candidates)} names can be read in it: pass `verify=` to take those whose output you can check, "
+            "or move both files away to begin anew."
+        )
+        self.path = path
+        self.candidates = candidates
 
 
 class LedgerError(OnwardError):
@@ -90,6 +172,23 @@ class LedgerDamaged(LedgerError):
     """A page, a row or the chain of the ledger is not what was written."""
 
     slug = "ledger-damaged"
+
+
+class ManifestUnreadable(LedgerError):
+    """A manifest, its journal or its backup is not what was written, or is no manifest; it was left untouched.
+
+    Attributes:
+        path: The file.
+        line: The line in it, counted from 1; 0 when it is not about a line.
+    """
+
+    slug = "manifest-unreadable"
+
+    def __init__(self, path: str, what: str, remedy: str, *, line: int = 0) -> None:
+        where = f", line {line}" if line else ""
+        super().__init__(f"The manifest file '{path}'{where} cannot be used: {what}. {remedy}")
+        self.path = path
+        self.line = line
 
 
 class LeaseLost(LedgerError):
@@ -160,3 +259,16 @@ class WorkerDied(ItemError):
 
     slug = "worker-died"
     transient = True
+
+
+class MemoryExceeded(ItemError):
+    """The item took more memory than its worker may use; its worker was ended."""
+
+    slug = "memory-exceeded"
+    transient = True
+
+
+class RunDied(ItemError):
+    """Run after run ended while it held this item, at last with no other item in flight."""
+
+    slug = "run-died"

@@ -8,18 +8,28 @@ import sys
 import onward
 
 NAMES = [
+    "BatchCheckpoint",
     "Check",
+    "CheckpointManager",
+    "CheckpointStatus",
+    "FileLineage",
     "Pipeline",
     "RunContext",
     "RunMetadata",
+    "SECPreprocessingPipeline",
+    "StateManifest",
     "Status",
     "Validation",
     "__version__",
+    "batch_parse_filings",
     "compute_file_hash",
     "files",
     "json_files",
+    "process_batch_incremental",
+    "retry",
     "settings",
     "text_files",
+    "with_retry_logging",
 ]
 
 

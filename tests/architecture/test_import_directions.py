@@ -11,7 +11,7 @@ import pytest
 import onward
 
 ROOT = Path(onward.__file__).parent
-FLOORS = ["errors", "model", "disk", "ledger", "runs", "engine", "pipelines", "workers", "cli"]
+FLOORS = ["errors", "model", "retries", "disk", "ledger", "runs", "engine", "pipelines", "workers", "cli"]
 BESIDE = {"version", "clock"}
 STDLIB_OF_MODEL = {
     "__future__", "collections", "dataclasses", "datetime", "enum", "functools", "hashlib", "itertools", "json", "math",

@@ -34,7 +34,7 @@ with batch.run(watcher=Telling()) as outcome:
 '''
 
 POINTS = [
-    (FaultPoint.IN_COMMIT, 6), (FaultPoint.COMMITTED, 5), (FaultPoint.RENAMED, 4), (FaultPoint.PUBLISHED, 5),
+    (FaultPoint.IN_COMMIT, 6), (FaultPoint.COMMITTED, 5), (FaultPoint.RENAMED, 4), (FaultPoint.PUBLISHED, 6),
     (FaultPoint.CONFIRMED, 3), (FaultPoint.BEFORE_SYNC, 6), (FaultPoint.BEFORE_END, 1),
 ]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from farm import Farm, Ran, assert_counts_add_up
-from onward.engine.faults import FaultPoint
+from onward.engine.faults import RUN_POINTS, FaultPoint
 from onward.ledger import journal
 from onward.model.record import TABLES
 
@@ -19,7 +19,7 @@ STRANGERS = ("out/x.tmp", "out/.onward/staging/x.tmp")
 RECOVERY = [point for point in FaultPoint if point.startswith("recover-")]
 ONCE = {FaultPoint.RUN_BEGUN, FaultPoint.BEFORE_REPORT, FaultPoint.BEFORE_END, FaultPoint.RUN_ENDED, *RECOVERY}
 AT_WORK = [FaultPoint.WORKER_BEGIN, FaultPoint.WORKER_STAGED]
-KILLS = [(p, n) for p in FaultPoint if p not in AT_WORK for n in ((1,) if p in ONCE else (1, 2, 4))]
+KILLS = [(p, n) for p in RUN_POINTS if p not in AT_WORK for n in ((1,) if p in ONCE else (1, 2, 4))]
 AFTER_A_COMMIT = [(FaultPoint.CLAIMED, 2), (FaultPoint.COMMITTED, 3), (FaultPoint.LINKED, 2), (FaultPoint.PUBLISHED, 2)]
 
 

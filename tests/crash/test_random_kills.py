@@ -37,7 +37,7 @@ def plant_filings(base: Path, count: int) -> Farm:
 
 
 @pytest.mark.parametrize(
-    ("kills", "count"), [(5, 24), pytest.param(50, 60, marks=pytest.mark.long)], ids=["short", "long"]
+    ("kills", "count"), [(5, 24), pytest.param(200, 60, marks=pytest.mark.long)], ids=["short", "long"]
 )
 def test_filings_killed_at_random_moments_end_as_if_unbroken(
     kills: int, count: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -27,9 +27,10 @@ def is_run(block: Block) -> bool:
 def session(folder: Path) -> dict[str, str]:
     tools = folder.parent / "bin"
     tools.mkdir(exist_ok=True)
-    (tools / "onward").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m onward "$@"\n')
-    (tools / "onward").chmod(0o755)
-    (tools / "python").symlink_to(sys.executable)
+    for name, words in (("onward", " -m onward"), ("python", "")):
+        # A link to the interpreter of a virtual environment would not find its packages.
+        (tools / name).write_text(f'#!/bin/sh\nexec "{sys.executable}"{words} "$@"\n')
+        (tools / name).chmod(0o755)
     path = f"{tools}{os.pathsep}{os.environ['PATH']}"
     return {**os.environ, "PATH": path, "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"}
 

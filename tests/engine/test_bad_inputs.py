@@ -367,3 +367,13 @@ def test_workers_are_gone_when_their_parent_is_killed(plant: Plant) -> None:
     finish(process)
 
     wait_until(lambda: not [pid for pid in farm.pids() if alive(pid)], timeout_s=5, what="the workers' end")
+
+
+def test_a_name_that_begins_with_a_dot_is_taken_only_by_a_pattern_that_does(tmp_path: Path) -> None:
+    names = ("a.txt", ".manifest.json", "d/.b.txt", "-c.txt")
+    farm = Farm.plant(tmp_path / "farm", dict.fromkeys(names, "words\n"))
+
+    assert set(farm.run().ok().reasons) == {"a.txt", "-c.txt"}
+
+    farm.edit_code("toy.py", '"toy", source=files("**/*")', '"toy", source=files("**/*", "**/.b*")')
+    assert set(farm.run().ok().reasons) == {"d/.b.txt"}

@@ -6,7 +6,7 @@ from hashlib import sha256
 from itertools import islice
 
 from onward.ledger.base import Ledger, Reader
-from onward.model.record import Attempt, Container, Item, Job, Publish, RecipeRow, Run, Version
+from onward.model.record import Attempt, Container, Control, Item, Job, Publish, RecipeRow, Run, Version
 
 NOW = 1_766_932_222_123_456
 
@@ -53,6 +53,10 @@ def a_version(item_id: int, number: int, recipe_id: int, **other: object) -> Ver
 def a_publish(item_id: int, version: int | None = 1, **other: object) -> Publish:
     row = Publish(item_id, "output", version, f"1.{item_id}.1.staged", f"item-{item_id}.json", digest(item_id))
     return row._replace(**other)
+
+
+def a_control(row_id: int, job_id: int, request: str = "pause", **other: object) -> Control:
+    return Control(row_id, job_id, request, "Ada", "host", 7, "", NOW + row_id, None)._replace(**other)
 
 
 def fill(ledger: Ledger, items: int, *, name: str = "filings", group: int = 20) -> Job:
@@ -115,8 +119,12 @@ def answers(ledger: Reader, *, with_hashes: bool = True) -> dict[str, object]:
             "versions": [ledger.versions(one.item.id) for one in known],
             "version": [ledger.version(one.item.id, one.item.version or 0) for one in known],
             "publishes": ledger.publishes(job.id),
+            "control": ledger.control(job.id),
+            "controls": ledger.controls(job.id),
+            "archives": ledger.archives(job.id),
             "head": head if with_hashes else head.seq,
             "journal": [entry if with_hashes else entry[:-1] for entry in ledger.journal(job.id)],
+            "written_last": list(ledger.written_last(job.id)),
             "signature": [ledger.signature(row.id) for row in containers],
         }
     told["memo"] = [ledger.memo(name) for name in ("a", "b", "c")]

@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from ledger_rows import (
     NOW,
     a_container,
+    a_control,
     a_job,
     a_publish,
     a_recipe,
@@ -29,15 +30,15 @@ from ledger_rows import (
 
 from onward.errors import LeaseLost, OutputTaken
 from onward.ledger import audit, journal
-from onward.ledger.base import SignatureRow
+from onward.ledger.base import Archive, SignatureRow
 from onward.ledger.care import rebuild
 from onward.ledger.memory import MemoryLedger
 from onward.ledger.sqlite import SqliteLedger
 from onward.model.record import TABLES
-from onward.model.states import ItemState, Outcome, RunStatus
+from onward.model.states import ItemState, Outcome, Request, RunStatus
 
-KINDS = ("job", "run", "recipe", "container", "item", "attempt", "version", "publish", "confirm", "signature",
-         "forget", "forget all", "memo")
+KINDS = ("job", "run", "recipe", "container", "item", "attempt", "version", "publish", "confirm", "control",
+         "signature", "forget", "forget all", "memo", "archive")
 SMALL = st.integers(0, 7)
 OPERATIONS = st.lists(st.tuples(st.sampled_from(KINDS), SMALL, SMALL), max_size=8)
 
@@ -124,8 +125,8 @@ class SideBySide(RuleBasedStateMachine):
         self.sqlite.close()
         rebuild(self.path)
         self.sqlite = SqliteLedger(self.path)
-        # Caches are not journaled; a rebuilt ledger has none.
-        for cached in (self.memory._signatures, self.memory._memos):
+        # What is not journaled a rebuilt ledger does not have.
+        for cached in (self.memory._signatures, self.memory._memos, self.memory._archives):
             cached.clear()
 
     @invariant()
@@ -151,6 +152,7 @@ class World:
         self.runs = [run.id for run in reader.runs(job.id)]
         self.recipes = [row.id for row in reader.recipes(job.id)]
         self.containers = [row.id for row in reader.containers(job.id)]
+        self.controls = [row.id for row in reader.controls(job.id)]
         self.items = {known.item.id: known.item for known in reader.known_all(job.id)}
 
     def apply(self, kind, a, b, txs) -> None:
@@ -183,10 +185,14 @@ class World:
                 row = a_version(self._pick(list(self.items), a), b % 3 + 1, self._pick(self.recipes, b))
                 self._put(txs, row._replace(output=f"shared-{b % 2}.json"))
             case "publish" if self.items:
-                self._put(txs, a_publish(self._pick(list(self.items), a), b, kind="quarantine" if b % 2 else "output"))
+                kind = ("output", "quarantine", "retract")[b % 3]
+                self._put(txs, a_publish(self._pick(list(self.items), a), b, kind=kind))
             case "confirm" if self.items:
                 for tx in txs:
                     tx.drop_publish(self._pick(list(self.items), a))
+            case "control":
+                row = a_control(self._id(txs, "control", self.controls, a), self.job.id, list(Request)[b % 4].value)
+                self._put(txs, row._replace(obeyed_at=NOW + b if a % 2 else None))
             case "signature" if self.containers:
                 for tx in txs:
                     tx.put_signature(SignatureRow(self._pick(self.containers, a), bytes([b]), b"o", "[]", "[1]"))
@@ -199,6 +205,9 @@ class World:
             case "memo":
                 for tx in txs:
                     tx.put_memo("abc"[a % 3], bytes([b]))
+            case "archive":
+                for tx in txs:
+                    tx.put_archive(Archive(self.job.id, a + 1, digest(b), f"part-{b}", NOW))
 
     def _id(self, txs, table, ids, a):
         """Return an id that is there, or a new one, the same from both ledgers."""

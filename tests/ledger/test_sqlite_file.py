@@ -14,14 +14,15 @@ from pathlib import Path
 
 import apsw
 import pytest
-from ledger_rows import NOW, a_container, answers, fill, first
+from ledger_rows import NOW, a_container, a_control, a_publish, answers, fill, first
 
 from onward.disk.lock import FileLock
 from onward.errors import LedgerDamaged, LedgerError, LedgerTooNew, OutputTaken
 from onward.ledger import migrate, statements
 from onward.ledger.care import copy, describe, rebuild, upgrade
+from onward.ledger.memory import MemoryLedger
 from onward.ledger.sqlite import SqliteLedger
-from onward.model.states import ItemState, Outcome, RunStatus
+from onward.model.states import ItemState, Outcome, Request, RunStatus
 from onward.model.validation import Status
 
 HERE = str(Path(__file__).parent)
@@ -323,7 +324,8 @@ def test_migrations_are_numbered_without_gaps():
     ("table", "column", "words"),
     [
         ("item", "state", ItemState), ("attempt", "outcome", Outcome), ("job", "status", RunStatus),
-        ("run", "status", RunStatus), ("version", "validation", Status), ("publish", "kind", ("output", "quarantine")),
+        ("run", "status", RunStatus), ("version", "validation", Status), ("control", "request", Request),
+        ("publish", "kind", ("output", "quarantine", "retract")),
     ],
 )
 def test_the_words_that_sql_checks_are_those_of_the_model(table, column, words):
@@ -421,6 +423,55 @@ def test_an_older_ledger_is_not_read_as_if_it_were_new(tmp_path, second_migratio
         SqliteLedger(path, writes=False)
 
     assert Path(path).read_bytes() == before
+
+
+def test_a_ledger_of_the_first_schema_is_brought_up_to_date_with_every_row(tmp_path, monkeypatch):
+    path = str(tmp_path / "ledger.db")
+    first_schema = statements.migrations()[:1]
+    with monkeypatch.context() as older:
+        older.setattr(statements, "migrations", lambda: first_schema)
+        ledger = SqliteLedger(path)
+        job = fill(ledger, 30)
+        with ledger.transaction(job.id, now=NOW) as tx:
+            tx.put(a_publish(7, None, kind="quarantine", staged="s", output="o"))
+            tx.put(a_publish(9, 2))
+        ledger.close()
+    same = MemoryLedger()
+    same.uuid = ledger.uuid
+    fill(same, 30)
+    with same.transaction(job.id, now=NOW) as tx:
+        tx.put(a_publish(7, None, kind="quarantine", staged="s", output="o"))
+        tx.put(a_publish(9, 2))
+
+    assert upgrade(path) == ["002"]
+
+    ledger = SqliteLedger(path)
+    assert answers(ledger) == answers(same)
+    with ledger.transaction(job.id, now=NOW) as tx:
+        tx.put(a_publish(9, 2, kind="retract"))
+        tx.put(a_control(1, job.id))
+    assert [row.kind for row in ledger.publishes(job.id)] == ["quarantine", "retract"]
+    ledger.close()
+    assert describe(path)["chain_errors"] == []
+
+
+def test_a_ledger_of_the_first_schema_with_a_damaged_table_is_rebuilt_from_its_journal(tmp_path, monkeypatch):
+    path = str(tmp_path / "ledger.db")
+    first_schema = statements.migrations()[:1]
+    with monkeypatch.context() as older:
+        older.setattr(statements, "migrations", lambda: first_schema)
+        ledger = SqliteLedger(path)
+        fill(ledger, 30)
+        ledger.close()
+    same = MemoryLedger()
+    same.uuid = ledger.uuid
+    fill(same, 30)
+
+    assert rebuild(path)["lost_entries"] == 0
+
+    ledger = SqliteLedger(path)
+    assert answers(ledger) == answers(same)
+    ledger.close()
 
 
 def test_a_migration_waits_for_those_who_have_the_older_ledger_open(tmp_path, second_migration, monkeypatch):

@@ -104,6 +104,6 @@ def test_the_words_of_reasons_and_actions_are_an_interface():
     assert [str(reason) for reason in Reason] == [
         "new", "content-changed", "code-changed", "config-changed", "dependency-changed", "output-missing",
         "output-altered", "forced", "unfinished", "backing-off", "in-flight", "quarantined", "unchanged", "adopted",
-        "gone",
+        "gone", "rolled-back", "discarded", "not-asked",
     ]
     assert [str(action) for action in Action] == ["process", "retry", "skip", "hold", "tombstone"]

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+import onward
 from onward import RunContext, RunMetadata
 from onward.runs.context import settings
 
 
-@pytest.mark.contract("S0-018", "S0-019", "S0-021", "S1-025")
+@pytest.mark.contract("S0-002", "S0-018", "S0-019", "S0-021", "S1-025")
 def test_a_run_has_a_folder_named_after_its_id_its_name_and_its_commit(tmp_path):
     run = RunContext("production_run", base_dir=tmp_path, git_sha="ea45dd2")
 
@@ -41,6 +42,19 @@ def test_two_runs_in_one_second_get_two_folders(tmp_path):
 
     assert len({run.output_dir for run in runs}) == 3
     assert all(re.fullmatch(r"\d{8}_\d{6}(_\d)?", run.run_id) for run in runs)
+
+
+@pytest.mark.contract("X-07")
+def test_two_runs_begun_before_either_made_its_folder_get_two_folders_all_the_same(tmp_path):
+    first, second = RunContext("a", base_dir=tmp_path), RunContext("a", base_dir=tmp_path)
+
+    first.save_metrics({"n": 1})
+    second.save_metrics({"n": 2})
+    first.create()
+
+    assert first.output_dir != second.output_dir
+    assert json.loads((first.output_dir / "metrics.json").read_text()) == {"n": 1}
+    assert json.loads((second.output_dir / "metrics.json").read_text()) == {"n": 2}
 
 
 @pytest.mark.contract("X-37")
@@ -148,6 +162,7 @@ def test_metrics_and_artifacts_are_kept_in_the_folder(tmp_path):
 
 @pytest.mark.contract("S0-003", "X-37")
 def test_the_default_folder_is_the_promised_one():
+    assert onward.settings is settings
     assert settings.paths.labeled_data_dir == Path("data/processed")
     assert RunContext("a").base_dir == Path("data/processed")
 

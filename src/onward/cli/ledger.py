@@ -1,4 +1,4 @@
-"""`onward ledger`: info, migrate, backup, rebuild."""
+"""`onward ledger`: info, migrate, backup, rebuild, archive."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _STATE = click.option("--state", metavar="DIR", help="State folder; the nearest 
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
 
-@click.group(short_help="Look after the ledger: info, migrate, backup, rebuild.")
+@click.group(short_help="Look after the ledger: info, migrate, backup, rebuild, archive.")
 def ledger() -> None:
     """Look after the ledger."""
 
@@ -67,3 +67,29 @@ def rebuild(state: str | None, as_json: bool) -> None:
     from onward.runs.workspace import find
 
     render.facts({"schema": "onward.rebuild/1", **rebuild_file(find(state).ledger)}, as_json=as_json)
+
+
+@ledger.command()
+@click.argument("job")
+@click.option("--before", metavar="RUN", help="Move what was written before this run; the newest one by default.")
+@_STATE
+@_JSON
+def archive(job: str, before: str | None, state: str | None, as_json: bool) -> None:
+    """Move old journal entries of JOB to a file in the state folder; the chain goes on from their last hash.
+
+    The file belongs to the ledger from then on: audits and rebuilds read it, and say so when it is missing.
+    """
+    from onward.cli import render
+    from onward.cli.ask import opened
+    from onward.engine.batch import held_job
+    from onward.engine.faults import FaultPoint, hit
+    from onward.engine.history import find_job
+    from onward.ledger.archive import archive as archive_journal
+
+    with opened(state) as (workspace, reader):
+        found = find_job(reader, job)
+    with held_job(workspace, found):
+        told = archive_journal(
+            workspace.ledger, found.name, before=before, passing=lambda step: hit(FaultPoint(step))
+        )
+    render.facts({"schema": "onward.archived/1", **told}, as_json=as_json)

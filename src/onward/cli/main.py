@@ -18,10 +18,22 @@ COMMANDS = {
     "run": ("run", "Do what is new or changed."),
     "plan": ("run", "Say what a run would do, and why, without doing it."),
     "status": ("ask", "Show jobs, states and progress."),
+    "monitor": ("control", "Print a line of progress at intervals."),
+    "pause": ("control", "Let items in flight finish and start nothing new; resumable."),
+    "resume": ("control", "Lift a pause and go on."),
+    "stop": ("control", "Like pause, and final."),
     "explain": ("ask", "Say why an item would run, or would not."),
     "history": ("ask", "Show runs, or the items of one run."),
     "lineage": ("ask", "Show what came from what, from an input or backwards from an output."),
+    "report": ("report", "Show what a run did, as text, JSON or a page."),
+    "check": ("report", "Say whether what a run made still holds."),
     "verify": ("verify", "Compare what the ledger says with what is really there."),
+    "rollback": ("undo", "Put outputs back as they were after a run."),
+    "reproduce": ("undo", "Make again what a run made, elsewhere, and compare."),
+    "prune": ("prune", "Tombstone what left the source; bound the history."),
+    "audit": ("audit", "Prove that nobody edited the record; export it for an auditor."),
+    "retry": ("quarantine", "Run again what failed or is quarantined."),
+    "quarantine": ("quarantine", "Look at what waits for a person, and decide."),
     "ledger": ("ledger", "Look after the ledger: info, migrate, backup, rebuild."),
     "doctor": ("doctor", "Check the installation and print every setting with its origin."),
     "completion": ("completion", "Print the shell completion script."),
@@ -81,8 +93,12 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and exit."""
-    from onward.errors import JobBusy, OnwardError, UsageError
+    from onward.errors import JobBusy, JobPaused, OnwardError, UsageError
     from onward.model.item import printable
+    from onward.model.secret import without_password
+
+    def shown(text: str) -> str:
+        return printable(without_password(text))
 
     # Collecting garbage while modules are imported finds none and costs a tenth of the start; `run` turns it on again.
     gc.disable()
@@ -93,29 +109,32 @@ def main() -> None:
         code = stop.exit_code
     except click.ClickException as error:
         path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx is not None else "onward"
-        click.echo(f"onward: {printable(error.format_message())} See '{path} --help'.", err=True)
+        click.echo(f"onward: {shown(error.format_message())} See '{path} --help'.", err=True)
         code = 2
     except click.Abort:
         code = 130
     except UsageError as error:
-        click.echo(f"onward: {printable(str(error))}", err=True)
+        click.echo(f"onward: {shown(str(error))}", err=True)
         code = 2
     except JobBusy as error:
-        click.echo(f"onward: {printable(str(error))}", err=True)
+        click.echo(f"onward: {shown(str(error))}", err=True)
         code = 4
+    except JobPaused as error:
+        click.echo(f"onward: {shown(str(error))}", err=True)
+        code = 3
     except OnwardError as error:
-        click.echo(f"onward: {printable(str(error))}", err=True)
+        click.echo(f"onward: {shown(str(error))}", err=True)
         code = 1
     except UnicodeError as error:
-        click.echo(f"onward: an argument is not valid text: {printable(str(error))}.", err=True)
+        click.echo(f"onward: an argument is not valid text: {shown(str(error))}.", err=True)
         code = 2
     except BrokenPipeError:
         # Whoever read our output has seen enough; nothing more can be written, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141
     except OSError as error:
-        where = f" '{printable(str(error.filename))}'" if error.filename else ""
+        where = f" '{shown(str(error.filename))}'" if error.filename else ""
         text = error.strerror or str(error)
-        click.echo(f"onward:{where} {printable(text)}. What was reported done stands; run again.", err=True)
+        click.echo(f"onward:{where} {shown(text)}. What was reported done stands; run again.", err=True)
         code = 1
     sys.exit(code if isinstance(code, int) else 0)

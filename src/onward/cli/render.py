@@ -43,7 +43,8 @@ def exit_code(head: Mapping[str, object]) -> int:
         return 3
     counts = head["counts"]
     assert isinstance(counts, dict)
-    return 1 if counts["failed"] or counts["quarantined"] or counts["held"] or head["problems"] else 0
+    waiting = counts["held"] - counts.get("discarded", 0)  # what a person has decided waits for nobody
+    return 1 if counts["failed"] or counts["quarantined"] or waiting or head["problems"] else 0
 
 
 def document(value: object) -> None:
@@ -107,6 +108,8 @@ def run(answer: Answer, *, as_json: bool) -> None:
         click.echo(f"why:     {printable(os.path.join(str(head['out']), 'quarantine'))}")
     if head["status"] == RunStatus.INTERRUPTED:
         click.echo("run the same command again to go on")
+    elif head["status"] == RunStatus.PAUSED:
+        click.echo(f"go on with `onward resume {printable(str(head['job']))}`")
 
 
 def _problems(head: Mapping[str, object]) -> None:
@@ -155,6 +158,9 @@ class _Plain(Watcher):
             err=True,
         )
 
+    def memory_high(self, used_mb: float, workers: int) -> None:
+        click.echo(f"High memory usage: {used_mb:.1f}MB; going on with {workers} at once", err=True)
+
     def progress(self, tally: Tally, finished: Sequence[Finished]) -> None:
         ended = [one for one in finished if one.state is not ItemState.FAILED]
         bad = sum(1 for one in ended if one.state is ItemState.QUARANTINED)
@@ -173,7 +179,7 @@ def describe(progress: Progress, tally: Tally) -> str:
     counts = tally.counts
     known = counts.new + counts.changed + counts.retried
     eta_s = progress.eta_s(max(0, known - progress.done))
-    left = f" | {_span(eta_s)} left" if eta_s is not None and known > progress.done else ""
+    left = f" | {span(eta_s)} left" if eta_s is not None and known > progress.done else ""
     return (
         f"{progress.done}/{known} | failed {progress.failed} | {progress.rate_per_s() * 60:.1f}/min{left}"
         f" | {_memory_mb():.0f} MB"
@@ -186,7 +192,8 @@ def _memory_mb() -> float:
     return float(psutil.Process().memory_info().rss) / 1e6
 
 
-def _span(seconds: float) -> str:
+def span(seconds: float) -> str:
+    """Spell a number of seconds as h:mm:ss, or m:ss."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
@@ -245,51 +252,6 @@ def watcher(*, quiet: bool) -> Iterator[Watcher]:
 
 
 # -- answers to questions
-
-
-def all_jobs(jobs: Sequence[Mapping[str, object]], *, as_json: bool) -> None:
-    """Print every job, a line each."""
-    if as_json:
-        document({"schema": "onward.jobs/1", "jobs": list(jobs)})
-        return
-    for facts in jobs:
-        _status_line(facts)
-
-
-def _status_line(facts: Mapping[str, object]) -> None:
-    progress = facts["progress"]
-    counts = facts["counts"]
-    assert isinstance(progress, dict)
-    assert isinstance(counts, dict)
-    bad = counts["failed"] + counts["quarantined"]
-    click.echo(
-        f"{printable(str(facts['job'])):<32} {facts['status']!s:<12} {progress['done']}/{progress['total']} "
-        f"({progress['percent']}%)" + (f"  failed {bad}" if bad else "")
-    )
-
-
-def status(facts: Mapping[str, object]) -> None:
-    """Print where a job stands."""
-    progress, counts, failed, recent = facts["progress"], facts["counts"], facts["failed"], facts["recent"]
-    assert isinstance(progress, dict)
-    assert isinstance(counts, dict)
-    assert isinstance(failed, list)
-    assert isinstance(recent, list)
-    click.echo(f"job:      {printable(str(facts['job']))}")
-    click.echo(f"status:   {facts['status']}")
-    click.echo(f"progress: {progress['done']}/{progress['total']} ({progress['percent']}%)")
-    click.echo("items:    " + ", ".join(f"{count} {state}" for state, count in counts.items() if count))
-    click.echo(f"runs:     {int(str(facts['restarts'])) + 1}, the last one {facts['run_id']}")
-    if facts["eta_s"] is not None:
-        click.echo(f"rate:     {facts['rate_per_min']}/min, {_span(float(str(facts['eta_s'])))} left")
-    if recent:
-        click.echo("recent:   " + ", ".join(f"{printable(one['key'])} {one['outcome']}" for one in recent))
-    if failed:
-        click.echo(f"Failed Documents ({len(failed)}):")
-        for one in failed[:_SHOWN_MAX]:
-            click.echo(f"  ✗ {printable(one['key'])} ({printable(one['reason'] or '')})")
-        if len(failed) > _SHOWN_MAX:
-            click.echo(f"  ... and {len(failed) - _SHOWN_MAX} more; --json lists all.")
 
 
 def explanation(found: Explanation) -> None:

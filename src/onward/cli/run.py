@@ -6,9 +6,12 @@ import gc
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from onward.engine.batch import Batch
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,8 +25,11 @@ def _shared(command: F) -> F:
         click.option("--job", metavar="NAME", help="Name of the batch; derived from the rest by default."),
         click.option("--full", is_flag=True, help="Process everything, also what is unchanged."),
         click.option("--incremental", is_flag=True, help="Only what is new or changed (the default)."),
+        click.option("--only-failed", is_flag=True, help="Nothing but what is failed or quarantined."),
         click.option("--force", multiple=True, metavar="KEY", help="Process this item whatever is known of it."),
         click.option("--rehash", is_flag=True, help="Read every input's bytes, whatever its size and times say."),
+        click.option("--prune-deleted", is_flag=True, help="First give a tombstone to what left the input."),
+        click.option("--yes", is_flag=True, help="Prune even when most of the input vanished."),
         click.option("--validate/--no-validate", default=True, help="Run the pipeline's checks (default: yes)."),
         click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Set one setting."),
         click.option("--config", "config_file", metavar="FILE", help="Read settings from this TOML file."),
@@ -41,6 +47,10 @@ def _shared(command: F) -> F:
 @click.option("--workers", type=int, metavar="N", help="How many at once; the number of processors by default.")
 @click.option("--executor", default="local", metavar="NAME", help="Where steps run: local.")
 @click.option("--deadline", "deadline_s", type=float, metavar="S", help="Seconds one item may take.")
+@click.option("--memory-mb", type=int, metavar="N", help="Memory in MB that one item may use in its worker.")
+@click.option("--inspect-quarantine", is_flag=True, help="Only list what waits in quarantine, and why.")
+@click.option("--new", is_flag=True, help="Run a stopped job again; what is done stays done.")
+@click.option("--detach", is_flag=True, help="Run in the background; say how to watch it.")
 @click.option("--dry-run", is_flag=True, help="The same as `onward plan`.")
 @click.pass_context
 def run(
@@ -52,6 +62,8 @@ def run(
     assignments: tuple[str, ...],
     as_json: bool,
     dry_run: bool,
+    detach: bool,
+    inspect_quarantine: bool,
     incremental: bool,
     full: bool,
     **options: Any,
@@ -61,24 +73,25 @@ def run(
     PIPELINE is a room (filings), or your own: module:name or file.py:name.
     Whatever was reported done survives any crash; the same command goes on where it ended.
     """
-    from onward.cli import render
+    from onward.cli import render, render_quarantine
     from onward.errors import UsageError
-    from onward.runs.signals import Signals
 
     if incremental and full:
         msg = "--incremental and --full exclude each other."
         raise UsageError(msg)
     batch = _prepare(pipeline, place, out, assignments, full=full, **options)
     gc.enable()  # see cli/main.py
+    if inspect_quarantine:
+        render_quarantine.waiting(*batch.quarantined(), as_json=as_json)
+        return
     if dry_run:
         render.plan(batch.plan(), as_json=as_json)
         return
-    with Signals() as signals, render.watcher(quiet=as_json) as watcher, batch.run(signals, watcher) as outcome:
-        render.run(outcome, as_json=as_json)
-        if signals.is_urgent():
-            sys.stdout.flush()
-            ctx.exit(128 + (signals.last or 2))
-        ctx.exit(render.exit_code(outcome.head))
+    if detach:
+        from onward.cli.detach import start
+
+        ctx.exit(start(batch, as_json=as_json))
+    ctx.exit(perform(batch, as_json=as_json))
 
 
 @click.command(short_help="Say what a run would do, and why, without doing it.")
@@ -96,6 +109,22 @@ def plan(
     from onward.cli import render
 
     render.plan(_prepare(pipeline, place, out, assignments, **options).plan(), as_json=as_json)
+
+
+def perform(batch: Batch, *, as_json: bool) -> int:
+    """Run a batch in the foreground until it ends or is told to; return the exit code."""
+    from onward.cli import render
+    from onward.runs.signals import Signals
+
+    with Signals() as signals:
+        try:
+            with render.watcher(quiet=as_json) as watcher, batch.run(signals, watcher) as outcome:
+                render.run(outcome, as_json=as_json)
+                sys.stdout.flush()
+                code = render.exit_code(outcome.head)
+        except KeyboardInterrupt:  # broken off before anything was begun
+            code = 3
+        return 128 + (signals.last or 2) if signals.is_urgent() else code
 
 
 def _prepare(pipeline: str, place: str, out: str, assignments: tuple[str, ...], **options: Any) -> Any:

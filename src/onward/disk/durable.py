@@ -52,6 +52,34 @@ def make_folder(path: str) -> None:
             fsync_folder(os.path.dirname(folder))
 
 
+def unlink(path: str) -> None:
+    """Remove a file, durably; may be repeated."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    fsync_folder(os.path.dirname(path))
+
+
+def remove_folder(path: str, names: Iterable[str]) -> bool:
+    """Remove these files from a folder, and the folder itself when that leaves it empty; say whether it is gone.
+
+    What else is in it stays. May be repeated.
+    """
+    for name in names:
+        try:
+            os.unlink(os.path.join(path, name))
+        except FileNotFoundError:
+            pass
+    try:
+        os.rmdir(path)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False  # somebody else's files are in it
+    return True
+
+
 class FileSystem:
     """One mounted file system, held open so that a failed write-back since then is reported by `sync`."""
 
@@ -131,13 +159,17 @@ def move_into_place(new: str, path: str, *, old: str | None = None) -> None:
     fsync_folder(os.path.dirname(path))
 
 
-def write_atomic(path: str | Path, data: bytes | Iterable[bytes], *, scratch: str | None = None) -> None:
+def write_atomic(
+    path: str | Path, data: bytes | Iterable[bytes], *, scratch: str | None = None, durable: bool = True
+) -> None:
     """Replace the file at `path` by `data`: whoever opens it sees the old whole file or the new whole file.
 
     Args:
         path: The final name.
         data: The new contents, whole or in pieces.
         scratch: Folder on the same file system for the unfinished file; its own folder by default.
+        durable: False for what can be made again: whole for every reader and after any crash of this process, but a
+            power loss within the next seconds may leave it empty or away. Saves two syncs.
 
     Durable when this returns. After a crash an unfinished file may remain in `scratch`, named `.onward-*.part`.
     """
@@ -151,7 +183,8 @@ def write_atomic(path: str | Path, data: bytes | Iterable[bytes], *, scratch: st
                 view = memoryview(piece)
                 while view:
                     view = view[os.write(fd, view) :]
-            os.fsync(fd)
+            if durable:
+                os.fsync(fd)
         finally:
             os.close(fd)
         os.replace(part, final)
@@ -162,4 +195,5 @@ def write_atomic(path: str | Path, data: bytes | Iterable[bytes], *, scratch: st
         except OSError:
             pass
         raise
-    fsync_folder(folder)
+    if durable:
+        fsync_folder(folder)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import signal
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -57,11 +59,16 @@ def compute_file_hash(
     return f"{algorithm}:{digest.hexdigest()}"
 
 
-def hash_file(path: str | bytes) -> str:
+def hash_file(path: str | bytes, *, is_off: Callable[[], bool] = lambda: False) -> str:
     """Return `sha256:<hex>` of a regular file; a small one is read in one call.
+
+    Args:
+        path: The file.
+        is_off: Asked between two chunks of a large file: whether nobody wants the answer any more.
 
     Raises:
         OSError: The file cannot be read.
+        CalledOff: Nobody wants the answer.
     """
     with _opened(path) as file:
         size = os.fstat(file.fileno()).st_size
@@ -70,7 +77,17 @@ def hash_file(path: str | bytes) -> str:
             if len(data) == size:
                 return hash_bytes(data)
             file.seek(0)
-        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.sha256()
+        buffer = memoryview(bytearray(_WHOLE_MAX))
+        while count := file.readinto(buffer):
+            digest.update(buffer[:count])
+            if is_off():
+                raise CalledOff
+        return "sha256:" + digest.hexdigest()
+
+
+class CalledOff(Exception):
+    """Nobody wants the digest any more."""
 
 
 def _opened(path: Path | str | bytes) -> FileIO:
@@ -92,8 +109,30 @@ def hash_files(paths: Iterable[bytes], *, threads: int | None = None) -> list[st
         return [_hash_or_error(name) for name in names]
     from concurrent.futures import ThreadPoolExecutor  # dear to import, and a run without changes hashes nothing
 
+    off = False
     with ThreadPoolExecutor(max_workers=threads or os.cpu_count() or 1) as pool:
-        return list(pool.map(_hash_or_error, names, chunksize=max(1, min(64, len(names) // 8))))
+        try:
+            chunk = max(1, min(64, len(names) // 8))
+            with _signals_are_for_the_caller():
+                answers = pool.map(lambda name: _hash_or_error(name, lambda: off), names, chunksize=chunk)
+            return list(answers)
+        except BaseException:  # a signal: the pool waits for its threads, which may be deep in a great file
+            off = True
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+@contextmanager
+def _signals_are_for_the_caller() -> Iterator[None]:
+    """Start threads that signals pass by, while the block lasts.
+
+    The second of two signals at once goes to any thread that takes it, and that wakes nobody who waits for a lock.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _size_or_none(path: bytes) -> int:
@@ -103,8 +142,8 @@ def _size_or_none(path: bytes) -> int:
         return 0
 
 
-def _hash_or_error(path: bytes) -> str | OSError:
+def _hash_or_error(path: bytes, is_off: Callable[[], bool] = lambda: False) -> str | OSError:
     try:
-        return hash_file(path)
+        return hash_file(path, is_off=is_off)
     except OSError as error:
         return error

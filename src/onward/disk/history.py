@@ -1,15 +1,32 @@
 """Old outputs by their digest: nothing that was published is lost when something new takes its place.
 
-One hard link before the rename; no bytes are copied. What is here is never changed and never listed as output.
+One hard link before the rename; no bytes are copied on the way in. On the way out they are: a link would let whoever
+edits an output in place change the past. What is here is never changed and never listed as output.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import NamedTuple
 
 from onward.disk.hashing import hash_bytes, hash_file
+from onward.errors import HistoryDamaged
+
+_CHUNK = 1 << 20
+_HEX_DIGITS = re.compile(r"^[0-9a-f]{64}$")
+
+
+class Kept(NamedTuple):
+    """One old output: its digest, its size in bytes, and since when it is here, in microseconds since 1970."""
+
+    digest: str
+    size_bytes: int
+    since: int
 
 
 class History:
@@ -55,3 +72,66 @@ class History:
             except FileExistsError:
                 pass
         return digest
+
+    def has(self, digest: str) -> bool:
+        """Say whether something is kept under this digest; its bytes are not read."""
+        return os.path.lexists(self.path(digest))
+
+    def copy(self, digest: str, target: int) -> None:
+        """Write the bytes with this digest to an open file, and make sure that they are the ones.
+
+        Raises:
+            FileNotFoundError: They are not kept here, or not any more.
+            HistoryDamaged: What is here under this digest is something else.
+        """
+        path = self.path(digest)
+        try:
+            source = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise _damaged(path) from error
+            raise
+        try:
+            if not stat.S_ISREG(os.fstat(source).st_mode):
+                raise _damaged(path)
+            found = sha256()
+            while chunk := os.read(source, _CHUNK):
+                found.update(chunk)
+                view = memoryview(chunk)
+                while view:
+                    view = view[os.write(target, view) :]
+        finally:
+            os.close(source)
+        if "sha256:" + found.hexdigest() != digest:
+            raise _damaged(path)
+
+    def kept(self) -> Iterator[Kept]:
+        """Return everything that is kept, in no order."""
+        try:
+            folders = sorted(os.listdir(self.folder))
+        except FileNotFoundError:
+            return
+        for folder in folders:
+            try:
+                with os.scandir(os.path.join(self.folder, folder)) as entries:
+                    found = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
+            except NotADirectoryError:
+                continue
+            for name, st in found:
+                if _HEX_DIGITS.match(folder + name):  # what somebody else put here has another name
+                    # Linking a file here is what changed its status last.
+                    yield Kept(f"sha256:{folder}{name}", st.st_size, st.st_ctime_ns // 1000)
+
+    def drop(self, digest: str) -> None:
+        """Forget the bytes with this digest; may be repeated."""
+        try:
+            os.unlink(self.path(digest))
+        except FileNotFoundError:
+            pass
+
+
+def _damaged(path: str) -> HistoryDamaged:
+    return HistoryDamaged(
+        f"'{path}' in the history is not what was kept there: its bytes have another digest. Restore that file from a "
+        "backup; without it, what it was can only be made again."
+    )

@@ -62,13 +62,7 @@ class Staging:
 
         Left-overs of an earlier process with the same token are ours and are replaced.
         """
-        path = self.path(name)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        try:
-            fd = os.open(path, flags, 0o666)
-        except FileExistsError:
-            os.unlink(path)
-            fd = os.open(path, flags, 0o666)
+        fd = self._create(name)
         try:
             view = memoryview(data)
             while view:
@@ -79,6 +73,32 @@ class Staging:
             raise
         finally:
             os.close(fd)
+
+    def write_old(self, name: str, digest: str) -> os.stat_result:
+        """Stage the bytes with this digest from the history, not yet durable, and return their stat.
+
+        Raises:
+            FileNotFoundError: They are not there any more.
+            HistoryDamaged: What is there is something else.
+        """
+        fd = self._create(name)
+        try:
+            self.history.copy(digest, fd)
+            return os.fstat(fd)
+        except BaseException:
+            self.discard(name)
+            raise
+        finally:
+            os.close(fd)
+
+    def _create(self, name: str) -> int:
+        path = self.path(name)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            return os.open(path, flags, 0o666)
+        except FileExistsError:
+            os.unlink(path)
+            return os.open(path, flags, 0o666)
 
     def keep_old(self, output: str, recorded: tuple[str, int, int] | None) -> str | None:
         """Link what stands at an output path into the history, before it is replaced; return its digest, if any.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import struct
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 
 from onward.model.item import Signature
@@ -101,6 +102,18 @@ def _look_through_link(entry: os.DirEntry[bytes], root: bytes, seen: Look) -> No
         seen.records.append(entry.name + b"\0" + pack_signature(signature_of(st)))
     elif not stat.S_ISDIR(st.st_mode):
         seen.problems.append((entry.name, "is a link to something that is not a regular file"))
+
+
+def leave_out_hidden(seen: Look, matches: NameFilter) -> None:
+    """Drop the files whose name begins with a dot, but for those that match.
+
+    They stand together in the sorted records, so that a look at a folder without any pays nothing for each file.
+    """
+    first, end = bisect_left(seen.records, b"."), bisect_left(seen.records, b"/")
+    if first < end:
+        seen.records[first:end] = [record for record in seen.records[first:end] if matches(split(record)[0])]
+    if seen.problems:
+        seen.problems = [(name, why) for name, why in seen.problems if not name.startswith(b".") or matches(name)]
 
 
 def split(record: bytes) -> tuple[bytes, bytes]:

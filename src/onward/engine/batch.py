@@ -9,11 +9,10 @@ import json
 import os
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from onward import clock
-from onward.disk.durable import write_atomic
 from onward.disk.lock import FileLock, LockHeld
 from onward.disk.staging import PRIVATE
 from onward.engine.answer import Answer, run_lines
@@ -23,17 +22,20 @@ from onward.engine.executor import DEFAULT, find_executor
 from onward.engine.file_sink import RUNS_FOLDER
 from onward.engine.pipeline import Entry, Pipeline
 from onward.engine.plan import Wish
-from onward.engine.process import Stop
+from onward.engine.quarantine import Waiting, waiting
 from onward.engine.recover import Recovery
-from onward.engine.run import Ended, Line, Request, Tally, make_plan, run
+from onward.engine.reporting import Reporting
+from onward.engine.run import Line, Request, Tally, make_plan, refuse_mistakes, run
+from onward.engine.standing import Standing, Stop
 from onward.errors import JobBusy, NotFound, OutputTaken, SettingInvalid, UsageError
 from onward.ledger.base import Ledger, Reader, empty_ledger, open_ledger
-from onward.model.attempt import ATTEMPTS_MAX
-from onward.model.config import is_secret
+from onward.model.config import is_secret, without_password
 from onward.model.fingerprint import Recipe
 from onward.model.item import printable
+from onward.model.limits import Limits
 from onward.model.record import Job, Run
 from onward.model.states import RunStatus
+from onward.runs import control
 from onward.runs import settings as sources
 from onward.runs.context import RunContext
 from onward.runs.metadata import RunMetadata
@@ -57,6 +59,11 @@ class Options:
         rehash: Read every input's bytes.
         validate: Run the pipeline's checks.
         deadline_s: Seconds one item may take; the pipeline's own by default.
+        memory_mb: Resident memory in MB that a worker and what it starts may use; the pipeline's own by default.
+        only_failed: Process nothing but what is failed or quarantined.
+        prune_deleted: Give a tombstone to what left the input, before anything is processed.
+        yes: Prune even what looks like a mistake.
+        new: Run a stopped job again; what is done stays done.
         spec: How the pipeline was named on the command line.
     """
 
@@ -72,6 +79,11 @@ class Options:
     rehash: bool = False
     validate: bool = True
     deadline_s: float | None = None
+    memory_mb: int | None = None
+    only_failed: bool = False
+    prune_deleted: bool = False
+    yes: bool = False
+    new: bool = False
     spec: str | None = None
 
 
@@ -90,6 +102,9 @@ class Watcher:
     def progress(self, tally: Tally, finished: Sequence[Finished]) -> None:
         """These items are acknowledged."""
 
+    def memory_high(self, used_mb: float, workers: int) -> None:
+        """So much memory is used, in MB, that there will be no more than so many workers."""
+
     def ended(self) -> None:
         """Nothing more is acknowledged."""
 
@@ -105,6 +120,10 @@ class NeverStop:
         """Never."""
         return False
 
+    def breakable(self) -> AbstractContextManager[None]:
+        """Nothing is broken off."""
+        return nullcontext()
+
 
 @dataclass(slots=True)
 class Batch:
@@ -116,6 +135,7 @@ class Batch:
     options: Options
     workspace: Workspace
     settings: dict[str, sources.Setting]
+    limits: Limits = field(default_factory=Limits)
 
     @classmethod
     def prepare(cls, pipeline: Pipeline, place: str, out: str, options: Options) -> Batch:
@@ -130,8 +150,15 @@ class Batch:
         if options.deadline_s is not None and not options.deadline_s > 0:
             msg = f"--deadline must be a number of seconds above 0, not {options.deadline_s:g}."
             raise SettingInvalid(msg)
+        if options.only_failed and (options.full or options.prune_deleted):
+            msg = "--only-failed excludes --full and --prune-deleted: it leaves alone what did not fail."
+            raise UsageError(msg)
         if options.executor != DEFAULT:
             find_executor(options.executor)
+        for what, given in (("input", place), ("output", out)):
+            if "://" in given:
+                msg = f"The {what} '{printable(without_password(given))}' is a URL; this pipeline takes a folder."
+                raise UsageError(msg)
         pipeline.source.check(place)
         _check_forced(options.force, place)
         if os.path.exists(out) and not os.path.isdir(out):
@@ -150,7 +177,21 @@ class Batch:
         )
         if pipeline.check_settings is not None:
             pipeline.check_settings({name: setting.value for name, setting in gathered.items()})
-        return cls(pipeline, os.path.realpath(place), os.path.realpath(out), options, workspace, gathered)
+        limits = sources.gather_limits(
+            pipeline.name,
+            pipeline.settings,
+            flags=options.settings,
+            config_file=options.config_file,
+            root=workspace.root,
+            own={"deadline_s": pipeline.deadline_s, "memory_mb": pipeline.memory_mb},
+        )
+        for name, value in (("deadline_s", options.deadline_s), ("memory_mb", options.memory_mb)):
+            if value is not None:
+                limits[name] = sources.Setting(value, "--" + ("deadline" if name == "deadline_s" else "memory-mb"))
+        return cls(
+            pipeline, os.path.realpath(place), os.path.realpath(out), options, workspace, gathered,
+            Limits.of({n: s.value for n, s in limits.items()}, {n: s.origin for n, s in limits.items()}),
+        )
 
     # -- plan
 
@@ -167,6 +208,8 @@ class Batch:
             reader = ledger if ledger is not None else empty_ledger()
             request = self.request(reader)
             self.pipeline.sink.attach(self.out)
+            if job is not None and request.wish.prunes:
+                refuse_mistakes(self.pipeline, reader, job, request)
             plan = make_plan(self.pipeline, reader, job.id if job else 0, request)
             lines = [Line(p.key, p.decision.action.value, p.decision.reason, None) for p in plan]
             counts = Tally(plan.counts).as_counts()
@@ -192,7 +235,8 @@ class Batch:
 
         Raises:
             JobBusy: Another process holds the job.
-            UsageError: Something about the command is wrong; nothing was started.
+            JobPaused: A person has paused it, and nobody has resumed it.
+            UsageError: Something about the command is wrong, or the job was stopped; nothing was started.
             LedgerError: The ledger cannot be used.
             OSError: The disk failed; what was acknowledged stands.
         """
@@ -202,8 +246,12 @@ class Batch:
         try:
             job = self._find_job(ledger) or self._create_job(ledger)
             watcher.job_found(job.name, self.place, self.out)
+            if self.options.new:
+                control.begin_anew(ledger, job, is_held=lambda: self.workspace.is_held(job.id))
+            control.refuse_held_back(ledger, job)  # before the lock: who asked is more than who holds it
             with held_job(self.workspace, job) as lock:
                 job = ledger.job_by_id(job.id) or job
+                job = job._replace(options=self._stored_options(job.options))
                 lost = getattr(ledger, "lost", {}).get(job.id, 0)
                 if lost:
                     watcher.lost(lost)
@@ -212,7 +260,9 @@ class Batch:
                     lock.forget()
                     ledger.forget_in_child()
 
-                request = self.request(ledger, let_go)
+                standing = Standing(ledger, job.id, stop or NeverStop())
+                with standing.breakable():
+                    request = self.request(ledger, let_go)
                 context = RunContext(
                     self.options.run_name or self.pipeline.name,
                     base_dir=os.path.join(self.out, RUNS_FOLDER),
@@ -224,23 +274,52 @@ class Batch:
                 context.git_sha = metadata.git_commit
                 new_run = self._new_run(context, metadata)
 
-                def write_artifacts(ended: Ended) -> str:
-                    context.run_id = ended.run.name
-                    return self._write_artifacts(ledger, context, metadata, ended, job)
-
-                ended = run(
-                    self.pipeline,
-                    ledger,
-                    job,
-                    request,
-                    new_run,
-                    stop=stop or NeverStop(),
-                    on_recovered=watcher.recovered,
-                    on_progress=watcher.progress,
-                    write_artifacts=write_artifacts,
+                reporting = Reporting(
+                    ledger, job, context, metadata, place=self.place, out=self.out,
+                    config=sources.redacted(self.settings),
                 )
+
+                def recovered(recovery: Recovery) -> None:
+                    reporting.recovered(recovery)
+                    watcher.recovered(recovery)
+
+                def progress(tally: Tally, finished: Sequence[Finished]) -> None:
+                    reporting.progress(finished)
+                    watcher.progress(tally, finished)
+
+                def pressure(used_mb: float, workers: int) -> None:
+                    reporting.memory_high(used_mb, workers)
+                    watcher.memory_high(used_mb, workers)
+
+                try:
+                    ended = run(
+                        self.pipeline,
+                        ledger,
+                        job,
+                        request,
+                        new_run,
+                        standing=standing,
+                        stop=reporting.watch(standing),
+                        on_recovered=recovered,
+                        on_progress=progress,
+                        on_pressure=pressure,
+                        write_artifacts=reporting.write,
+                    )
+                finally:
+                    reporting.close()
                 watcher.ended()
-                yield Answer(self._head(ended, job, context), run_lines(ledger, ended.run.id, ended.tally))
+                yield Answer(reporting.report.answer(), run_lines(ledger, ended.run.id, ended.tally))
+        finally:
+            ledger.close()
+
+    def quarantined(self) -> tuple[str, list[Waiting]]:
+        """Return the job's name and what waits in its quarantine; nothing where it was never run."""
+        ledger = self._read_ledger()
+        if ledger is None:
+            return self._job_name(), []
+        try:
+            job = self._find_job(ledger)
+            return (self._job_name(), []) if job is None else (job.name, list(waiting(ledger, job, self.out)))
         finally:
             ledger.close()
 
@@ -306,15 +385,7 @@ class Batch:
 
     def _create_job(self, ledger: Ledger) -> Job:
         place, out = self._stored()
-        options = json.dumps({
-            "settings": {
-                name: sources.redact(name, value)
-                for name, value in self.options.settings.items()
-                if not is_secret(name)
-            },
-            "config_file": self.options.config_file and self.workspace.relative(self.options.config_file),
-            "validate": self.options.validate,
-        })
+        options = self._stored_options("{}")
         new = Job(0, self._job_name(), self._spec(), place, out, RunStatus.PENDING.value, clock.now(), None, options)
         try:
             return ledger.create_job(new, now=clock.now())
@@ -323,6 +394,31 @@ class Batch:
             if made is None:
                 raise
             return made
+
+    def _stored_options(self, before: str) -> str:
+        """Return what a later run needs to do the same; `resume.py` reads it. Secrets are named, and not stored.
+
+        Args:
+            before: What was stored; what is not said here stays.
+        """
+        given = {name: setting.value for name, setting in self.settings.items() if setting.origin != "default"}
+        secrets = [name for name, value in given.items() if sources.redact(name, value) != value]
+        return json.dumps({
+            **json.loads(before),
+            "settings": {
+                name: sources.redact(name, value)
+                for name, value in self.options.settings.items()
+                if not is_secret(name)
+            },
+            "config_file": self.options.config_file and self.workspace.relative(self.options.config_file),
+            "validate": self.options.validate,
+            "in_force": {name: value for name, value in given.items() if name not in secrets},
+            "secrets": sorted(secrets),
+            "workers": self.options.workers,
+            "executor": self.options.executor,
+            "deadline_s": self.options.deadline_s,
+            "memory_mb": self.options.memory_mb,
+        })
 
     def _spec(self) -> str:
         """Return how the pipeline is found again: a file is stored relative to the root, like every place."""
@@ -344,14 +440,17 @@ class Batch:
             settings=values,
             recipe=Recipe(steps=code.steps, depends=code.depends, config=values),
             memo=code.memo,
-            wish=Wish(full=self.options.full, force=frozenset(self.options.force), rehash=self.options.rehash),
+            wish=Wish(
+                full=self.options.full, force=frozenset(self.options.force), rehash=self.options.rehash,
+                prunes=self.options.prune_deleted, only_failed=self.options.only_failed,
+            ),
             validates=self.options.validate,
             workers=self.options.workers or os.cpu_count() or 1,
             executor=self.options.executor,
-            deadline_s=self.options.deadline_s or self.pipeline.deadline_s,
-            attempts_max=ATTEMPTS_MAX,
+            limits=self.limits,
             label=self.options.run_name,
             close_in_child=close_in_child,
+            prunes_whatever=self.options.yes,
         )
 
     def _new_run(self, context: RunContext, metadata: RunMetadata) -> Run:
@@ -360,33 +459,6 @@ class Batch:
             metadata.host, json.dumps(metadata.as_dict()),
             json.dumps(sources.redacted(self.settings)), None, None,
         )
-
-    def _head(self, ended: Ended, job: Job, context: RunContext) -> dict[str, object]:
-        tally = ended.tally
-        mean_s = tally.spent_s / tally.processed if tally.processed else 0.0
-        return {
-            "schema": "onward.run/1",
-            "job": job.name,
-            "run_id": ended.run.name,
-            "status": ended.status.value,
-            "counts": tally.as_counts(),
-            "elapsed_s": round(ended.elapsed_s, 6),
-            "saved_s": round(mean_s * tally.counts.skipped, 3),
-            "out": self.out,
-            "report": os.fspath(context.output_dir / _REPORT),
-            "failures": [{"key": key, "reason": reason} for key, reason in sorted(tally.failures.items())],
-            "problems": [{"place": place, "error": error} for place, error in ended.problems],
-        }
-
-    def _write_artifacts(
-        self, ledger: Ledger, context: RunContext, metadata: RunMetadata, ended: Ended, job: Job
-    ) -> str:
-        context.config_snapshot = dict(metadata.as_dict())
-        context.save_config(sources.redacted(self.settings))
-        answer = Answer(self._head(ended, job, context), run_lines(ledger, ended.run.id, ended.tally))
-        texts = (text.encode() for text in answer.texts())
-        write_atomic(context.output_dir / _REPORT, texts, scratch=context.scratch)
-        return os.path.relpath(context.output_dir, self.out)
 
 
 def _check_forced(keys: Sequence[str], place: str) -> None:
@@ -415,7 +487,6 @@ def held_job(workspace: Workspace, job: Job) -> Iterator[FileLock]:
         yield lock
 
 
-_REPORT = "report.json"
 _PLAN_COUNTS = ("total", "new", "changed", "retried", "skipped", "held", "deleted")
 
 

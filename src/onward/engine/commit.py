@@ -22,11 +22,14 @@ from onward.engine.plan import Planned
 from onward.engine.publish import Blocked, Delivery, publish
 from onward.engine.recipe_book import RecipeBook
 from onward.engine.scan import ContainerState
+from onward.engine.standing import Standing
 from onward.errors import OutputCollides
 from onward.ledger.base import Ledger, Transaction
 from onward.model.attempt import after_failure
 from onward.model.backoff import delay_s
+from onward.model.failure import class_of_failure
 from onward.model.item import quarantine_path
+from onward.model.reason import Reason, is_change
 from onward.model.record import (
     Attempt,
     Container,
@@ -38,9 +41,12 @@ from onward.model.record import (
     to_digest,
 )
 from onward.model.states import ItemState, Outcome
+from onward.runs.progress import progress_memo
 
 _GROUP_MAX = 100
 _GROUP_S = 0.02
+_CONFIRM_S = 0.2
+"""A delivery waits no longer for the next group to be confirmed with, though the next item may take hours."""
 
 
 class Finished(NamedTuple):
@@ -60,7 +66,11 @@ class _Ended(NamedTuple):
 
 
 class Committer:
-    """The one that writes for a run: gathers claims and reports, and commits them in groups."""
+    """The one that writes for a run: gathers claims and reports, and commits them in groups.
+
+    Attributes:
+        attempts_max: Tries that one fingerprint has.
+    """
 
     def __init__(
         self,
@@ -74,6 +84,8 @@ class Committer:
         place: str,
         attempts_max: int,
         chance: Callable[[], float],
+        standing: Standing,
+        seen: Callable[[], int],
     ) -> None:
         self._ledger = ledger
         self._job_id = job_id
@@ -82,15 +94,20 @@ class Committer:
         self._sink = sink
         self._recipes = recipes
         self._place = place
-        self._attempts_max = attempts_max
+        self.attempts_max = attempts_max
         self._chance = chance
+        self._standing = standing
+        self._seen = seen
+        self._seen_before = -1
         self._claims: list[Planned] = []
         self._refused: list[Planned] = []
         self._claimed: list[tuple[Task, Planned]] = []
+        self._unclaimed: list[Planned] = []
         self._ended: list[_Ended] = []
         self._since = 0.0
         self._interrupted: list[tuple[Task, Planned]] = []
         self._unconfirmed: list[tuple[Finished, Delivery]] = []
+        self._delivered_at = 0.0
         self._blocked: list[tuple[Finished, Blocked]] = []
         self._ready: list[ContainerState] = []
         self._dropped: set[str] = set()
@@ -101,6 +118,11 @@ class Committer:
     def claims(self) -> int:
         """How many claims wait for their commit."""
         return len(self._claims)
+
+    @property
+    def results(self) -> int:
+        """How many results wait for company before they are committed."""
+        return len(self._ended)
 
     def claim(self, planned: Planned) -> None:
         """Ask for the right to try an item; given by the next commit."""
@@ -129,15 +151,23 @@ class Committer:
         """Say whether a commit would write anything."""
         return bool(
             self._ended or self._unconfirmed or self._claims or self._refused or self._interrupted or self._blocked
-            or self._ready
+            or self._ready or self._standing.must_answer()
         )
 
     def commit_if_due(self) -> list[Finished]:
         """Commit when claims wait, when the group is full, or when its first result has waited long enough."""
         waited = bool(self._ended) and clock.monotonic() - self._since >= _GROUP_S
-        if self._claims or self._refused or waited or len(self._ended) >= _GROUP_MAX:
+        is_due = self._claims or self._refused or self._interrupted or self._standing.must_answer()
+        has_waited = bool(self._unconfirmed) and clock.monotonic() - self._delivered_at >= _CONFIRM_S
+        if is_due or waited or has_waited or len(self._ended) >= _GROUP_MAX:
             return self.commit()
         return []
+
+    def take_unclaimed(self) -> list[Planned]:
+        """Return what was to be claimed and will not be, because the run is told to end."""
+        unclaimed = [*self._unclaimed, *self._claims, *self._refused]
+        self._unclaimed, self._claims, self._refused = [], [], []
+        return unclaimed
 
     def take_claimed(self) -> list[tuple[Task, Planned]]:
         """Return the tasks whose claims are durable."""
@@ -202,6 +232,11 @@ class Committer:
                         deliveries.append(done)
             for task, planned in interrupted:
                 self._write_interrupted(task, planned, tx, now)
+            if (claims or refused) and self._standing.forbids(tx):
+                self._unclaimed += [*claims, *refused]
+                claims, refused = [], []
+            self._standing.answer(tx, now)
+            self._note_progress(tx)
             deliveries += [self._write_refused(planned, tx, now, evidence) for planned in refused]
             for planned in claims:
                 self._claimed.append(self._write_claim(planned, tx, now))
@@ -217,6 +252,7 @@ class Committer:
                 self._blocked.append((finished, stuck[delivery.publish.item_id]))
             else:
                 self._unconfirmed.append((finished, delivery))
+        self._delivered_at = clock.monotonic()
         return acknowledged
 
     # -- what is written for each kind of end
@@ -226,6 +262,14 @@ class Committer:
         serial = item.serial + 1
         reason = planned.decision.reason
         tx.put(Attempt(item.id, serial, self._run_id, item.tries + 1, now, None, None, None, None, None, reason))
+        if item.state == ItemState.GONE:  # it has come back
+            item = item._replace(state=ItemState.PENDING.value)
+            tx.put(item)
+            planned = planned._replace(known=Known(item, _known(planned).version))
+        if item.lost and reason == Reason.FORCED:  # a person has looked at what runs died with
+            item = item._replace(lost=0, tries=0)
+            tx.put(item)
+            planned = planned._replace(known=Known(item, _known(planned).version))
         self._forget(planned.container, tx)
         assert planned.entry is not None
         name = token(self._run_id, item.id, serial)
@@ -275,11 +319,13 @@ class Committer:
             tx.put(after)
             return Finished(planned._replace(known=Known(after, version)), ItemState.PENDING, failure.slug, 0.0, 0.0)
         # Within one run every try counts, so that no mixture of failures goes on for ever.
-        is_same = (item.content, item.recipe_id) == (content, recipe_id) or item.id in self._tried
+        # What a worker that died had read is not known; then the plan's reason tells whether it was something new.
+        is_same = (item.content, item.recipe_id) == (content, recipe_id) and not is_change(planned.decision.reason)
+        is_same = is_same or item.id in self._tried
         self._tried.add(item.id)
         tries_before = item.tries if is_same else 0
         state, tries = after_failure(
-            tries_before=tries_before, transient=failure.transient, attempts_max=self._attempts_max
+            tries_before=tries_before, transient=failure.transient, attempts_max=self.attempts_max
         )
         wait_s = delay_s(tries, self._chance()) if state is ItemState.FAILED else 0.0
         retry_at = now + int(wait_s * 1e6) if state is ItemState.FAILED else None
@@ -305,8 +351,8 @@ class Committer:
         failure = refusal(planned)
         serial = item.serial + 1
         after = item._replace(
-            state=ItemState.QUARANTINED.value, serial=serial, tries=1, note=failure.slug, retry_at=None, content=None,
-            recipe_id=None,
+            state=ItemState.QUARANTINED.value, serial=serial, tries=1, lost=0, note=failure.slug, retry_at=None,
+            content=None, recipe_id=None,
         )
         outcome, reason = Outcome.FAILED.value, planned.decision.reason
         tx.put(Attempt(item.id, serial, self._run_id, 1, now, now, outcome, None, None, _error(failure), reason))
@@ -337,6 +383,8 @@ class Committer:
         row = _evidence_row(after, planned, evidence[id(planned)])
         tx.put(row)  # in the place of the one that could not be delivered
         tx.put(after)
+        # Its version never stood anywhere; whoever asks what did goes by the attempts that succeeded.
+        tx.put(tx.attempts(item.id)[-1]._replace(outcome=Outcome.FAILED.value, error=_error(blockade(stuck))))
         done = planned._replace(known=Known(after, None if before is None else tx.version(item.id, before)))
         again = finished._replace(planned=done, state=ItemState.QUARANTINED, reason=OutputCollides.slug)
         return again, Delivery(row, planned.key, None, before)
@@ -357,6 +405,13 @@ class Committer:
         )
         tx.put(item)
         return item, planned._replace(known=Known(item, None))
+
+    def _note_progress(self, tx: Transaction) -> None:
+        """Note how many items the run has seen, for whoever asks how far it is."""
+        seen = self._seen()
+        if seen != self._seen_before:
+            self._seen_before = seen
+            tx.put_memo(progress_memo(self._job_id), str(seen).encode())
 
     def _forget(self, container: ContainerState, tx: Transaction) -> None:
         """Forget what is remembered of a container in which something begins; a crash must not leave it true."""
@@ -386,22 +441,32 @@ class Committer:
             if failure is None or not self._may_quarantine(one.planned, failure):
                 continue
             name = token(self._run_id, one.report.item_id, one.report.serial)
-            document = evidence_of(one.planned, failure, one.report)
+            earlier = [a for a in self._ledger.attempts(one.report.item_id) if a.serial < one.report.serial]
+            document = evidence_of(one.planned, failure, self._with_content(one), earlier)
             staged[id(one.planned)] = (name, self._sink.stage_evidence(name, document).digest)
         others = [(planned, refusal(planned)) for planned in refused]
         others += [(finished.planned, blockade(stuck)) for finished, stuck in blocked if not stuck.is_evidence]
         for planned, failure in others:
             name = token(self._run_id, 0, self._refusals)
             self._refusals += 1
-            staged[id(planned)] = (name, self._sink.stage_evidence(name, evidence_of(planned, failure)).digest)
+            earlier = self._ledger.attempts(planned.known.item.id) if planned.known is not None else []
+            document = evidence_of(planned, failure, None, earlier)
+            staged[id(planned)] = (name, self._sink.stage_evidence(name, document).digest)
         return staged
+
+    def _with_content(self, ended: _Ended) -> Report:
+        """Return the report, with the hash of the input as it is now where the worker did not live to tell."""
+        report, entry = ended.report, ended.planned.entry
+        if report.content is not None or entry is None:
+            return report
+        return report._replace(content=self._source.hash(self._place, [entry])[0])
 
     def _may_quarantine(self, planned: Planned, failure: Failure) -> bool:
         if failure.is_environment:
             return False
         item, _ = _known(planned)
         state, _ = after_failure(
-            tries_before=item.tries, transient=failure.transient, attempts_max=self._attempts_max
+            tries_before=item.tries, transient=failure.transient, attempts_max=self.attempts_max
         )
         return state is ItemState.QUARANTINED
 
@@ -456,6 +521,8 @@ def _error(failure: Failure) -> str:
         "slug": failure.slug,
         "message": failure.message,
         "transient": failure.transient,
+        "class": class_of_failure(failure.slug, transient=failure.transient).value,
+        "end": failure.end,
         "traceback": failure.traceback,
         "checks": failure.checks,
     })

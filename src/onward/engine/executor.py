@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from onward.errors import UsageError
+from onward.model.pressure import THRESHOLD_MB
 
 if TYPE_CHECKING:
     from onward.engine.pipeline import Pipeline
@@ -27,7 +28,19 @@ class Task(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """How an attempt failed. `kind` is the type's name, `slug` the reason a person reads."""
+    """How an attempt failed.
+
+    Attributes:
+        kind: Name of the error's type.
+        slug: The reason a person reads.
+        message: What, where, and what to do.
+        transient: Another attempt may end differently.
+        traceback: Where; '' where no Python code could say.
+        checks: Name, status and detail of each check that was made.
+        is_environment: It tells of the disk and not of the item.
+        end: How the worker ended, where it did.
+        printed: The last of what the worker printed during the attempt.
+    """
 
     kind: str
     slug: str
@@ -36,6 +49,8 @@ class Failure(NamedTuple):
     traceback: str
     checks: tuple[tuple[str, str, str], ...] = ()
     is_environment: bool = False
+    end: str = ""
+    printed: str = ""
 
 
 class Report(NamedTuple):
@@ -65,6 +80,12 @@ class Executor(Protocol):
     def submit(self, tasks: Sequence[Task]) -> None:
         """Take tasks; never waits for their end."""
 
+    def recall(self) -> list[Task]:
+        """Take back the tasks that no worker has begun: none of them ever begins, nor gives a report.
+
+        Final: nothing is submitted afterwards. Called again, it returns what was just about to begin at the last call.
+        """
+
     def reports(self, timeout_s: float) -> list[Report]:
         """Return the reports that have come, waiting for the first one up to `timeout_s` seconds."""
 
@@ -90,6 +111,9 @@ class Assignment(NamedTuple):
         workers: How many.
         deadline_s: Seconds one item may take, or None.
         close_in_child: Called in a new worker process before anything else.
+        memory_mb: Resident memory that a worker and what it starts may use for one item, in MB, or None.
+        memory_threshold_mb: With more than this, parent and workers together, there will be fewer workers.
+        on_pressure: Told, in the parent, how many MB are used and how many workers there may be from now on.
     """
 
     pipeline: Pipeline
@@ -100,6 +124,9 @@ class Assignment(NamedTuple):
     workers: int
     deadline_s: float | None
     close_in_child: Callable[[], None]
+    memory_mb: int | None = None
+    memory_threshold_mb: float = THRESHOLD_MB
+    on_pressure: Callable[[float, int], None] = lambda used_mb, workers: None
 
 
 DEFAULT = "local"

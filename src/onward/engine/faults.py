@@ -38,6 +38,32 @@ class FaultPoint(StrEnum):
     BEFORE_REPORT = "before-report"
     BEFORE_END = "before-end"
     RUN_ENDED = "run-ended"
+    # passed where outputs are taken away or put back, by whatever command
+    KEPT = "kept"
+    # passed by `rollback`
+    ROLLBACK_BEGUN = "rollback-begun"
+    ROLLBACK_STAGED = "rollback-staged"
+    ROLLBACK_SYNCED = "rollback-synced"
+    ROLLBACK_IN_COMMIT = "rollback-in-commit"
+    ROLLBACK_COMMITTED = "rollback-committed"
+    ROLLBACK_DELIVERED = "rollback-delivered"
+    ROLLBACK_CONFIRMED = "rollback-confirmed"
+    # passed by `prune` and `run --prune-deleted`
+    PRUNE_BEGUN = "prune-begun"
+    PRUNE_IN_COMMIT = "prune-in-commit"
+    PRUNE_COMMITTED = "prune-committed"
+    PRUNE_DELIVERED = "prune-delivered"
+    PRUNE_DROPPING = "prune-dropping"
+    PRUNE_ENDED = "prune-ended"
+    # passed by `ledger archive`
+    ARCHIVE_WRITTEN = "archive-written"
+    ARCHIVE_RECORDED = "archive-recorded"
+    ARCHIVE_DROPPED = "archive-dropped"
+
+
+_ALL = tuple(FaultPoint)
+RUN_POINTS = _ALL[: _ALL.index(FaultPoint.RUN_ENDED) + 1]
+"""The points that every run passes."""
 
 
 _ERRORS = {"eio": errno.EIO, "enospc": errno.ENOSPC}

@@ -11,8 +11,9 @@ import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from onward.disk import walk
-from onward.disk.durable import FileSystem
+from onward.disk.durable import FileSystem, remove_folder
 from onward.disk.hashing import hash_bytes, hash_file
+from onward.disk.history import Kept
 from onward.disk.look_ahead import LookAhead
 from onward.disk.staging import PRIVATE, Staging
 from onward.engine.pipeline import Staged
@@ -107,6 +108,27 @@ class FileSink:
         st = self.staging.write(name, data)
         return Staged(hash_bytes(data), st.st_size, st.st_mtime_ns)
 
+    def has_old(self, digest: str) -> bool:
+        """Say whether an output that had this digest is kept."""
+        return self.staging.history.has(digest)
+
+    def stage_old(self, name: str, digest: str) -> Staged:
+        """Stage the old output that had this digest."""
+        st = self.staging.write_old(name, digest)
+        return Staged(digest, st.st_size, st.st_mtime_ns)
+
+    def old(self) -> Iterator[Kept]:
+        """Return every old output that is kept."""
+        return self.staging.history.kept()
+
+    def drop_old(self, digest: str) -> None:
+        """Forget an old output."""
+        self.staging.history.drop(digest)
+
+    def drop_run_folder(self, folder: str, names: Sequence[str]) -> bool:
+        """Remove these files of ours from a run's folder, and the folder when nothing else is in it; say whether."""
+        return folder.startswith(RUNS_FOLDER + "/") and remove_folder(self.staging.final(folder), names)
+
     def sync(self, names: Sequence[str]) -> None:
         """Make staged files durable, together."""
         assert self._file_system is not None
@@ -127,7 +149,7 @@ class FileSink:
         self._changed_folders.add(os.path.dirname(self.staging.final(output)))
 
     def retract(self, output: str) -> None:
-        """Remove evidence that is no longer true."""
+        """Remove an output or evidence that is no longer true."""
         folder = self.staging.remove_output(output)
         if folder is not None:
             self._changed_folders.add(folder)

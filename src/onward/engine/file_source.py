@@ -38,7 +38,8 @@ def files(*patterns: str, hash_function: HashFunction | None = None) -> FileSour
 
     Args:
         patterns: As in a shell: `*.pdf` for INPUT itself, `2024/*.pdf` for a sub-folder, `**/*.pdf` for all folders
-            below too. Folders whose name begins with a dot are not entered.
+            below too. A name that begins with a dot is taken only by a pattern that does (`.*`), so that a manifest
+            beside the inputs is none of them; folders with such a name are not entered.
         hash_function: Replaces SHA-256 for content hashes: takes a path, returns `name:<hex>`. Such a source reads
             each file twice.
 
@@ -61,6 +62,7 @@ class FileSource:
         self._filters = [_Pattern(pattern) for pattern in patterns]
         self._everywhere = all(f.is_everywhere for f in self._filters)
         self._any_name = _either([f.name for f in self._filters])
+        self._hidden_name = _either([f.name for f in self._filters if f.name.startswith(".")])
 
     def check(self, place: str) -> None:
         """Raise `UsageError` when `place` is not a folder that can be listed."""
@@ -95,6 +97,7 @@ class FileSource:
             except OSError as error:
                 yield ScanProblem(key_from_bytes(relative), error.strerror or str(error))
                 continue
+            walk.leave_out_hidden(seen, self._hidden_name)
             if seen.records or seen.problems:
                 listing = FolderListing(relative, seen, looked_at_ns)
                 if not relative.isascii() or b"\\" in relative:
@@ -369,12 +372,13 @@ class FileReading:
                 raise
             msg = f"'{printable(self.key)}' cannot be read: {error.strerror}."
             raise InputUnreadable(msg) from error
+        st = os.fstat(fd)
+        if not stat.S_ISREG(st.st_mode):
+            os.close(fd)  # by hand, since `open` would refuse a folder with an error of its own
+            msg = f"'{printable(self.key)}' is not a regular file."
+            raise InputUnreadable(msg)
         with open(fd, "rb", buffering=0) as file:
             opened_at_ns = clock.now_ns()
-            st = os.fstat(fd)
-            if not stat.S_ISREG(st.st_mode):
-                msg = f"'{printable(self.key)}' is not a regular file."
-                raise InputUnreadable(msg)
             before = _signature(st)
             if st.st_size <= _WHOLE_MAX:
                 try:

@@ -1,4 +1,4 @@
-"""What was done: jobs and where they stand, runs and what they did, outputs and what they came from.
+"""What was done: runs and what they did, items and what became of them. Where a job stands now is `status.py`.
 
 Only questions; each is answered from the ledger alone, also while another process runs the job.
 """
@@ -6,20 +6,13 @@ Only questions; each is answered from the ledger alone, also while another proce
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 
 from onward import clock
 from onward.errors import NotFound
 from onward.ledger.base import Reader
-from onward.model.fingerprint import fingerprint
 from onward.model.item import printable
-from onward.model.lineage import Edge
-from onward.model.record import Job, Run, to_digest
-from onward.model.states import ItemState, RunStatus
-from onward.runs.workspace import Workspace
-
-_RECENT = 5
+from onward.model.record import Attempt, Job, Known, Run, Version, to_digest
 
 
 def find_job(ledger: Reader, name: str | None) -> Job:
@@ -55,56 +48,6 @@ def find_run(ledger: Reader, name: str) -> Run:
     return run
 
 
-def job_status(ledger: Reader, job: Job, *, is_held: bool) -> dict[str, object]:
-    """Return where a job stands.
-
-    Args:
-        ledger: Where it is recorded.
-        job: Which job.
-        is_held: A process holds its lock; a job that says running and is not held has died.
-    """
-    states = ledger.count_states(job.id)
-    runs = ledger.runs(job.id)
-    last = runs[0] if runs else None
-    undelivered = len(ledger.publishes(job.id))
-    counts = {state.value: states.get(state.value, 0) for state in ItemState}
-    counts["succeeded"] -= undelivered
-    total = sum(states.values()) - counts["gone"]
-    done = counts["succeeded"]
-    is_running = job.status == RunStatus.RUNNING and is_held
-    rate_per_min = _rate_per_min(ledger, last) if last is not None else 0.0
-    left = total - done - counts["quarantined"]
-    failed = [
-        {"key": known.item.key, "reason": known.item.note}
-        for known in ledger.known_unsettled(job.id)
-        if known.item.state in (ItemState.FAILED, ItemState.QUARANTINED)
-    ]
-    recent = ledger.recent_attempts(last.id, _RECENT) if last is not None else []
-    return {
-        "schema": "onward.status/1",
-        "job": job.name,
-        "status": job.status if is_running or job.status != RunStatus.RUNNING else RunStatus.INTERRUPTED.value,
-        "pipeline": job.pipeline,
-        "counts": counts,
-        "progress": {"done": done, "total": total, "percent": round(100 * done / total, 1) if total else 100.0},
-        "rate_per_min": round(rate_per_min, 1),
-        "eta_s": round(60 * left / rate_per_min) if is_running and rate_per_min else None,
-        "failed": failed,
-        "recent": [
-            {"key": key, "outcome": attempt.outcome, "finished_at": clock.text(attempt.finished_at or 0)}
-            for attempt, key in recent
-        ],
-        "restarts": max(0, len(runs) - 1),
-        "run_id": last.name if last is not None else None,
-    }
-
-
-def _rate_per_min(ledger: Reader, run: Run) -> float:
-    attempts = ledger.count_attempts(run.id)
-    span_s = ((run.finished_at or clock.now()) - run.started_at) / 1e6
-    return 60 * attempts.get("succeeded", 0) / span_s if span_s > 0 else 0.0
-
-
 def run_facts(run: Run, job: Job) -> dict[str, object]:
     """Return what is recorded of a run."""
     return {
@@ -126,65 +69,59 @@ def run_facts(run: Run, job: Job) -> dict[str, object]:
 def items_of_run(ledger: Reader, run: Run) -> Iterator[dict[str, object]]:
     """Return every attempt of a run, by key."""
     for attempt, key in ledger.attempts_of_run(run.id):
-        error = json.loads(attempt.error) if attempt.error else None
-        yield {
-            "key": key,
-            "attempt": attempt.serial,
-            "reason": attempt.reason,
-            "outcome": attempt.outcome,
-            "started_at": clock.text(attempt.started_at),
-            "elapsed_s": None if attempt.finished_at is None else (attempt.finished_at - attempt.started_at) / 1e6,
-            "error": None if error is None else {"reason": error["slug"], "message": error["message"]},
-        }
+        yield {"key": key, **_attempt_facts(attempt)}
 
 
-def lineage(ledger: Reader, workspace: Workspace, key_or_path: str) -> list[Edge]:
-    """Return how every output of an item came to be, oldest first: from a key, an input path or an output path.
+def item_history(ledger: Reader, job: Job, key: str) -> dict[str, object]:
+    """Return every attempt at one item, oldest first, each with the version that it made.
 
     Raises:
-        NotFound: Nothing recorded has this key or path.
+        NotFound: The job has no such item.
     """
-    edges: list[Edge] = []
-    for job in ledger.jobs():
-        place, out = workspace.absolute(job.source), workspace.absolute(job.out)
-        keys = {key_or_path}
-        for root in (os.path.abspath(key_or_path), os.path.realpath(key_or_path)):
-            if root.startswith(os.path.realpath(place) + os.sep):
-                keys.add(os.path.relpath(root, os.path.realpath(place)))
-            if root.startswith(os.path.realpath(out) + os.sep):
-                output = os.path.relpath(root, os.path.realpath(out))
-                keys.update(known.item.key for known in ledger.known_by_output(job.id, output))
-        keys.update(known.item.key for known in ledger.known_by_output(job.id, key_or_path))
-        for key in sorted(keys):
-            edges += _edges(ledger, job, key)
-    if not edges:
-        msg = f"Nothing recorded has the key or path '{printable(key_or_path)}'."
-        raise NotFound(msg)
-    return edges
-
-
-def _edges(ledger: Reader, job: Job, key: str) -> Iterator[Edge]:
-    from onward.engine.recipe_book import read_recipe
-
     known = ledger.known(job.id, key)
     if known is None:
-        return
-    recipes = {row.id: read_recipe(row) for row in ledger.recipes(job.id)}
-    attempts = {attempt.serial: attempt for attempt in ledger.attempts(known.item.id)}
-    for version in ledger.versions(known.item.id):
-        attempt = attempts.get(version.number)
-        run = ledger.run_by_id(attempt.run_id) if attempt is not None else None
-        content = to_digest(version.content)
-        yield Edge(
-            key=key,
-            content=content,
-            fingerprint=fingerprint(content, recipes[version.recipe_id]),
-            run=run.name if run is not None else "",
-            attempt=version.number,
-            output=version.output,
-            digest=to_digest(version.digest),
-            size_bytes=version.size_bytes,
-            validation=version.validation,
-            recorded_at=version.recorded_at,
-            is_current=version.number == known.item.version,
-        )
+        msg = f"The job '{job.name}' has no item '{printable(key)}'. Keys are paths relative to the input."
+        raise NotFound(msg)
+    item = known.item
+    runs = {run.id: run.name for run in ledger.runs(job.id)}
+    versions = {version.number: version for version in ledger.versions(item.id)}
+    return {
+        "schema": "onward.item-history/1",
+        "job": job.name,
+        "key": item.key,
+        "state": item.state,
+        "note": item.note,
+        "attempts": [
+            {
+                "run_id": runs[attempt.run_id],
+                **_attempt_facts(attempt),
+                "version": _version_facts(versions.get(attempt.serial), known),
+            }
+            for attempt in ledger.attempts(item.id)
+        ],
+    }
+
+
+def _attempt_facts(attempt: Attempt) -> dict[str, object]:
+    error = json.loads(attempt.error) if attempt.error else None
+    return {
+        "attempt": attempt.serial,
+        "reason": attempt.reason,
+        "outcome": attempt.outcome,
+        "started_at": clock.text(attempt.started_at),
+        "elapsed_s": None if attempt.finished_at is None else (attempt.finished_at - attempt.started_at) / 1e6,
+        "error": None if error is None else {"reason": error["slug"], "message": error["message"]},
+    }
+
+
+def _version_facts(version: Version | None, known: Known) -> dict[str, object] | None:
+    if version is None:
+        return None
+    return {
+        "content": to_digest(version.content),
+        "output": version.output,
+        "digest": to_digest(version.digest),
+        "size_bytes": version.size_bytes,
+        "validation": version.validation,
+        "is_current": version.number == known.item.version,
+    }

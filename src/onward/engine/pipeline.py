@@ -10,7 +10,7 @@ import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import IO, NamedTuple, Protocol
+from typing import IO, NamedTuple, Protocol, runtime_checkable
 
 from onward.errors import PipelineInvalid
 from onward.model.config import flatten
@@ -207,7 +207,7 @@ class Sink(Protocol):
         """Have a result that is in its place already made durable there by the next `sync_published`."""
 
     def retract(self, output: str) -> None:
-        """Take away evidence that is no longer true."""
+        """Take away an output, or evidence, that is no longer true."""
 
     def sync_published(self) -> None:
         """Make everything published and retracted since the last call durable."""
@@ -249,6 +249,47 @@ class Sink(Protocol):
         """Let go of what `prepare` opened."""
 
 
+@runtime_checkable
+class KeepsHistory(Protocol):
+    """What a sink can do besides, when outputs that were replaced or taken away can be had again."""
+
+    def has_old(self, digest: str) -> bool:
+        """Say whether an output that had this digest is kept."""
+
+    def stage_old(self, name: str, digest: str) -> Staged:
+        """Stage an old output under a token.
+
+        Raises:
+            FileNotFoundError: It is not kept.
+            HistoryDamaged: What is kept is something else.
+        """
+
+    def old(self) -> Iterator[OldOutput]:
+        """Return everything that is kept."""
+
+    def drop_old(self, digest: str) -> None:
+        """Forget an old output; may be repeated."""
+
+    def drop_run_folder(self, folder: str, names: Sequence[str]) -> bool:
+        """Remove these files of a run's folder, and the folder when that leaves it empty; say whether it is gone."""
+
+
+class OldOutput(Protocol):
+    """An output that was replaced or taken away."""
+
+    @property
+    def digest(self) -> str:
+        """What it is."""
+
+    @property
+    def size_bytes(self) -> int:
+        """How large it is."""
+
+    @property
+    def since(self) -> int:
+        """When it was kept, microseconds since 1970."""
+
+
 class Pipeline:
     """A named assembly: source → steps → sink.
 
@@ -266,6 +307,7 @@ class Pipeline:
         version: Replaces the code part of the fingerprint: outputs are redone only when this text changes.
         transient: Errors of the steps after which another attempt may end differently.
         deadline_s: Seconds one item may take, or None.
+        memory_mb: Resident memory in MB that a worker, with what its steps start, may use; or None.
 
     Raises:
         PipelineInvalid: The parts do not fit together.
@@ -285,6 +327,7 @@ class Pipeline:
         version: str | None = None,
         transient: Sequence[type[BaseException]] = (),
         deadline_s: float | None = None,
+        memory_mb: int | None = None,
     ) -> None:
         if not name or not name.replace("-", "").replace("_", "").isalnum():
             msg = f"A pipeline's name is letters, digits, '-' and '_', not {name!r}."
@@ -307,6 +350,7 @@ class Pipeline:
         self.version = version
         self.transient = tuple(transient)
         self.deadline_s = deadline_s
+        self.memory_mb = memory_mb
         # A caller's frame says where the pipeline was put together: its folder is first-party.
         frame = inspect.currentframe()
         caller = frame.f_back if frame is not None else None
@@ -324,7 +368,7 @@ class Pipeline:
             place: The input.
             out: Where outputs go; belongs to this job alone.
             options: `job`, `state`, `settings`, `workers`, `full`, `force`, `validate`, `rehash`, `deadline_s`,
-                `run_name`: as on the command line.
+                `memory_mb`, `only_failed`, `run_name`: as on the command line.
 
         Everything that was reported done survives a crash; the same call goes on where it ended.
         """

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
 from onward.engine.pipeline import Entry, ScanProblem, Sink, Source
@@ -24,6 +25,9 @@ from onward.model.states import ItemState
 
 _LOAD_WHOLE_FROM = 0.25
 """From this share of a container's items on, reading the whole container is cheaper than one look-up each."""
+
+_AT_ONCE = 10_000
+"""So many items of a new container are decided before the first of them is handed out."""
 
 _LOOK_AHEAD_FROM = 2_000
 """From so many items on, a second process that looks at outputs earns what it costs."""
@@ -51,6 +55,7 @@ class PlanCounts:
     changed: int = 0
     retried: int = 0
     held: int = 0
+    discarded: int = 0
     deleted: int = 0
 
 
@@ -62,11 +67,15 @@ class Wish:
         full: Process everything.
         force: Keys to process whatever is known of them.
         rehash: Read every input's bytes, whatever its signature says.
+        prunes: Give a tombstone to what left the source.
+        only_failed: Process nothing but what is failed or quarantined.
     """
 
     full: bool = False
     force: frozenset[str] = frozenset()
     rehash: bool = False
+    prunes: bool = False
+    only_failed: bool = False
 
 
 class Today:
@@ -142,8 +151,16 @@ class Plan:
                 yield from self._look_into(found, containers.get(found.listing.key))
         for key, row_id in containers.items():
             if key not in seen and not (self.problems and any(p.key == "" for p in self.problems)):
-                left = (k.item.key for k in self.ledger.known_in(row_id) if k.item.state != ItemState.GONE)
-                yield from self._gone(ContainerState(key, row_id), left)
+                left = [k.item.key for k in self.ledger.known_in(row_id) if k.item.state != ItemState.GONE]
+                yield from self._gone(self._vanished(key, row_id, left), left)
+
+    def _vanished(self, key: str, row_id: int, left: Sequence[str]) -> ContainerState:
+        """Return a container that is not there any more; that its items left is written down once."""
+        state = ContainerState(key, row_id, gone=set(left))
+        mark = self.ledger.mark(row_id)
+        if left and (mark is None or json.loads(mark.gone) != sorted(left)):
+            self._leave(state)
+        return state
 
     def _look_into(self, moved: Moved, row_id: int | None) -> Iterator[Planned]:
         if row_id is not None and self._trusts() and moved.is_quiet() and moved.before is not None:
@@ -173,7 +190,20 @@ class Plan:
         yield from self._decide_all(entries, known, state, cached, moved, {})
         self._leave(state)
 
+    def _look_at_new(self, moved: Moved) -> Iterator[Planned]:
+        """Decide the entries of a container that was never seen, a part at a time: it may have a million of them."""
+        state = ContainerState(moved.listing.key, None)
+        owners: dict[str, str] = {}
+        entries = moved.listing.entries()
+        while part := list(islice(entries, _AT_ONCE)):
+            self.counts.total += len(part)
+            yield from self._decide_all(part, {}, state, NOTHING_CACHED, moved, owners)
+        self._leave(state)
+
     def _look_at_all(self, moved: Moved, row_id: int | None) -> Iterator[Planned]:
+        if row_id is None:
+            yield from self._look_at_new(moved)
+            return
         state = ContainerState(moved.listing.key, row_id, moved.before)
         cached = moved.cached or NOTHING_CACHED
         missing = {out for out, packed in cached.outputs.items() if moved.outputs.get(out) != packed}
@@ -275,6 +305,9 @@ class Plan:
             problem = f"output '{output}' is a place for the evidence of another item"
         decision = decide(self._facts(entry, known, moved, digests, output, problem))
         match decision.action:
+            case Action.SKIP if decision.reason == Reason.NOT_ASKED:
+                # Its bytes were not looked at as a run would: whatever its signature says, they are the next time.
+                state.leave_open(entry.key, bytes(len(entry.signature)))
             case Action.SKIP:
                 self.counts.skipped += 1
                 version = known.version if known is not None else None
@@ -285,10 +318,13 @@ class Plan:
                 return None
             case Action.HOLD:
                 self.counts.held += 1
+                self.counts.discarded += decision.reason == Reason.DISCARDED
                 state.leave_open(entry.key, self._trusted(entry, moved))
             case _:
                 self._count(decision)
                 state.outstanding += 1
+                if self.wish.only_failed and known is not None:
+                    known = known._replace(item=known.item._replace(tries=0))  # a person gives it all its tries again
         return Planned(entry.key, decision, entry, known, state, problem, owner == entry.key)
 
     def _facts(
@@ -301,7 +337,9 @@ class Plan:
         problem: str | None,
     ) -> Facts:
         if known is None:
-            return Facts(state=None)
+            return Facts(
+                state=None, is_forced=entry.key in self.wish.force, only_failed=self.wish.only_failed
+            )
         item = known.item
         before = None if known.last_content is None else to_digest(known.last_content)
         today = digests.get(entry.key) if entry.key in digests else None
@@ -323,6 +361,8 @@ class Plan:
             is_cleared=problem is None and self._is_cleared(item, output, digests.get(entry.key)),
             output_problem=None if known.version is None else self._output_problem(known.version, moved, output),
             is_forced=self.wish.full or entry.key in self.wish.force,
+            is_discarded=item.state == ItemState.QUARANTINED and item.note == Reason.DISCARDED,
+            only_failed=self.wish.only_failed,
         )
 
     def _output_problem(self, version: Version, moved: Moved, output: str) -> str | None:
@@ -377,4 +417,5 @@ class Plan:
     def _gone(self, state: ContainerState, keys: Iterable[str]) -> Iterator[Planned]:
         for key in keys:
             self.counts.deleted += 1
-            yield Planned(key, Decision(Action.SKIP, Reason.GONE), None, None, state, None)
+            action = Action.TOMBSTONE if self.wish.prunes else Action.SKIP
+            yield Planned(key, Decision(action, Reason.GONE), None, None, state, None)

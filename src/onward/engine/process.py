@@ -7,29 +7,23 @@ means for the ledger is `commit.py`.
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from onward import clock
 from onward.engine.commit import Committer, Finished
+from onward.engine.evidence import is_refused
 from onward.engine.executor import Executor, Report, Task
 from onward.engine.faults import FaultPoint, hit
 from onward.engine.plan import Plan, Planned
+from onward.engine.standing import LOOK_S, Standing, Stop
+from onward.model.attempt import is_tried_alone
 from onward.model.reason import Action, Reason
 from onward.model.states import ItemState, RunStatus
 
 _IDLE_S = 0.02
 """Results wait no longer than this for company before they are committed."""
-
-
-class Stop(Protocol):
-    """Asked between items: may this run go on?"""
-
-    def requested(self) -> RunStatus | None:
-        """Return how the run is to end, or None to go on."""
-
-    def is_urgent(self) -> bool:
-        """Say whether items in flight are to be ended at once."""
 
 
 class Waiting(NamedTuple):
@@ -49,6 +43,7 @@ class Processing:
         *,
         committer: Committer,
         executor: Callable[[], Executor],
+        standing: Standing,
         stop: Stop,
         on_progress: Callable[[Sequence[Finished]], None],
         on_planned: Callable[[Planned], None],
@@ -59,12 +54,15 @@ class Processing:
         self._committer = committer
         self._start = executor
         self._executor: Executor | None = None
+        self._standing = standing
         self._stop = stop
         self._on_progress = on_progress
         self._on_planned = on_planned
         self._on_left = on_left
         self._waiting: list[Waiting] = []
         self._held: dict[int, tuple[Task, Planned]] = {}
+        self._alone: deque[Planned] = deque()
+        self._is_one_alone = False
         self._is_planned_out = False
         self._order = 0
 
@@ -75,15 +73,16 @@ class Processing:
             OSError: The environment failed (disk full, read-only); what was committed stands.
             LedgerError: The ledger cannot be written.
         """
-        ending: RunStatus | None = None
         try:
             while True:
-                ending = ending or self._stop.requested()
+                ending = self._stop.requested()
                 if self._stop.is_urgent():
                     self._interrupt()
                     return ending or RunStatus.INTERRUPTED
                 if ending is None:
                     self._claim()
+                else:
+                    self._recall()
                 self._announce(self._committer.commit_if_due())
                 self._submit()
                 if self._executor is not None and self._executor.in_flight():
@@ -96,6 +95,9 @@ class Processing:
                     return ending or RunStatus.COMPLETED
                 else:
                     clock.sleep(min(self._patience(), 0.1))
+        except _BrokenOff:
+            self._interrupt()
+            return self._stop.requested() or RunStatus.INTERRUPTED
         except BaseException:
             if self._executor is not None:
                 self._executor.kill()
@@ -105,24 +107,24 @@ class Processing:
                 self._executor.close()
 
     def _is_done(self) -> bool:
-        return self._is_planned_out and not self._waiting
+        return self._is_planned_out and not self._waiting and not self._alone
 
     def _count_left(self) -> None:
         """Walk what is left of the plan, so that the counts of a run that ended early are whole."""
-        for planned in self._planned:
-            if self._stop.is_urgent():
-                return
+        for one in self._alone:
+            self._on_left(one)
+        while (planned := self._next_planned()) is not None:
             self._on_planned(planned)
             if planned.decision.action in (Action.PROCESS, Action.RETRY):
                 self._on_left(planned)
 
     def _patience(self) -> float:
         """Return how long the next report may be waited for."""
-        if self._committer.has_work():
+        if self._committer.results:
             return _IDLE_S
         if self._waiting and self._executor is not None and self._executor.room() > 0:
-            return max(0.0, min(0.25, self._waiting[0].due_at - clock.monotonic()))
-        return 0.25
+            return max(0.0, min(LOOK_S, self._waiting[0].due_at - clock.monotonic()))
+        return LOOK_S
 
     def _claim(self) -> None:
         room = self._room() - self._committer.claims
@@ -130,8 +132,9 @@ class Processing:
             planned = self._next()
             if planned is None:
                 return
-            if planned.problem is not None:
+            if is_refused(planned, self._committer.attempts_max):
                 self._committer.refuse(planned)
+                self._is_one_alone = False
             else:
                 self._committer.claim(planned)
                 room -= 1
@@ -142,21 +145,52 @@ class Processing:
         return 1  # no worker is started before there is work for one
 
     def _next(self) -> Planned | None:
+        if self._is_one_alone:
+            return None
         now = clock.monotonic()
         if self._waiting and self._waiting[0].due_at <= now:
             return heapq.heappop(self._waiting).planned
         while not self._is_planned_out:
-            planned = next(self._planned, None)
+            planned = self._next_planned()
             self._remember()
             if planned is None:
                 self._is_planned_out = True
-                return None
+                break
             self._on_planned(planned)
             if planned.decision.reason == Reason.BACKING_OFF:
                 self._wait(planned, _seconds_until_due(planned))
             elif planned.decision.action in (Action.PROCESS, Action.RETRY):
-                return planned
-        return None
+                if not _is_suspect(planned):
+                    return planned
+                self._alone.append(planned)
+        return self._next_alone()
+
+    def _next_alone(self) -> Planned | None:
+        """Return an item that runs have died with, when everything else is done and nothing is in flight."""
+        if not self._alone or self._waiting or self._held or self._committer.claims:
+            return None
+        self._is_one_alone = True
+        return self._alone.popleft()
+
+    def _next_planned(self) -> Planned | None:
+        """Go on in the plan, which may list a great folder or hash a great file: a second signal breaks that off."""
+        try:
+            with self._stop.breakable():
+                return next(self._planned, None)
+        except KeyboardInterrupt:
+            if not self._stop.is_urgent():
+                raise
+            raise _BrokenOff from None
+
+    def _recall(self) -> None:
+        """Take back what no worker has begun; it spends nothing. From here on nothing new starts."""
+        for planned in self._committer.take_unclaimed():
+            self._on_left(planned)
+        if self._executor is not None:
+            for task in self._executor.recall():
+                _, planned = self._held.pop(task.item_id)
+                self._committer.interrupt(task, planned)
+        self._standing.nothing_starts = True
 
     def _wait(self, planned: Planned, wait_s: float) -> None:
         self._order += 1
@@ -180,6 +214,7 @@ class Processing:
     def _gather(self, reports: Sequence[Report]) -> None:
         for report in reports:
             _, planned = self._held.pop(report.item_id)
+            self._is_one_alone = False
             self._committer.add(report, planned)
             if report.failure is not None and report.failure.is_environment:
                 self._announce(self._committer.commit())
@@ -197,10 +232,23 @@ class Processing:
         if self._executor is not None:
             self._gather(self._executor.reports(0.0))
             self._executor.kill()
+        for planned in self._committer.take_unclaimed():
+            self._on_left(planned)
+        self._standing.nothing_starts = True
         self._announce(self._committer.commit())
         for task, planned in self._held.values():
             self._committer.interrupt(task, planned)
         self._announce(self._committer.commit())
+
+
+class _BrokenOff(Exception):
+    """A second signal came while the plan was walked."""
+
+
+def _is_suspect(planned: Planned) -> bool:
+    """Say whether runs have died with this item, and no person has asked for it since."""
+    item = None if planned.known is None else planned.known.item
+    return item is not None and is_tried_alone(item.lost) and planned.decision.reason != Reason.FORCED
 
 
 def _seconds_until_due(planned: Planned) -> float:

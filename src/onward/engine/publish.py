@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from onward.engine.faults import FaultPoint, hit
 from onward.engine.pipeline import Sink
-from onward.model.item import quarantine_path
+from onward.model.item import is_evidence, quarantine_path
 from onward.model.record import Publish
 
 _BLOCKED = frozenset({errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.ENAMETOOLONG, errno.EEXIST, errno.EINVAL})
@@ -20,7 +20,7 @@ _BLOCKED = frozenset({errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.ENAMET
 
 
 class Delivery(NamedTuple):
-    """One result to hand over.
+    """One result to hand over, or an output to take away.
 
     Attributes:
         publish: What goes where.
@@ -50,12 +50,13 @@ class Blocked(NamedTuple):
 
 
 def publish(sink: Sink, deliveries: Sequence[Delivery]) -> list[Blocked]:
-    """Put every result in its place, durably; return those whose place is taken by something else.
+    """Put every result in its place, durably, and take away what is to go; return those that something else blocks.
 
     Raises:
         OSError: The disk failed. What was committed stays pending and is delivered by the next run.
     """
-    blocked = []
+    to_retract = [delivery for delivery in deliveries if delivery.publish.kind == "retract"]
+    blocked = _take_away(sink, to_retract)
     for delivery in deliveries:
         row = delivery.publish
         try:
@@ -65,9 +66,8 @@ def publish(sink: Sink, deliveries: Sequence[Delivery]) -> list[Blocked]:
                 hit(FaultPoint.LINKED)
                 _put_in_place(sink, delivery)
                 hit(FaultPoint.RETRACTING)
-                for owns_output in (True, False):
-                    sink.retract(quarantine_path(delivery.key, owns_output=owns_output))
-            else:
+                _retract_evidence(sink, delivery.key)
+            elif row.kind == "quarantine":
                 _put_in_place(sink, delivery)
         except OSError as error:
             if error.errno not in _BLOCKED:
@@ -84,3 +84,32 @@ def _put_in_place(sink: Sink, delivery: Delivery) -> None:
         sink.published_before(delivery.publish.output)
     else:
         sink.publish(delivery.publish.staged, delivery.publish.output)
+
+
+def _take_away(sink: Sink, deliveries: Sequence[Delivery]) -> list[Blocked]:
+    """Take outputs away, with the evidence beside them. What stands there is safe in the history before it goes."""
+    if not deliveries:
+        return []
+    blocked = []
+    free = []
+    for delivery in deliveries:
+        try:
+            if not is_evidence(delivery.publish.output):
+                sink.keep_old(delivery.publish.output, delivery.replaces)
+            free.append(delivery)
+        except OSError as error:
+            if error.errno not in _BLOCKED:
+                raise
+            blocked.append(Blocked(delivery, f"'{delivery.publish.output}' is not ours: {error.strerror}"))
+    sink.sync_published()
+    hit(FaultPoint.KEPT)
+    for delivery in free:
+        sink.retract(delivery.publish.output)
+        hit(FaultPoint.RETRACTING)
+        _retract_evidence(sink, delivery.key)
+    return blocked
+
+
+def _retract_evidence(sink: Sink, key: str) -> None:
+    for owns_output in (True, False):
+        sink.retract(quarantine_path(key, owns_output=owns_output))

@@ -13,6 +13,7 @@ from onward.engine.faults import FaultPoint, hit
 from onward.engine.pipeline import Sink
 from onward.engine.publish import Delivery, publish
 from onward.ledger.base import Ledger
+from onward.model.attempt import after_loss
 from onward.model.reason import Reason
 from onward.model.record import Item, Job, Publish, to_digest
 from onward.model.states import ItemState, Outcome, RunStatus
@@ -50,7 +51,11 @@ def recover(ledger: Ledger, job: Job, sink: Sink) -> Recovery:
     found: list[Publish] = []
     missing: list[Publish] = []
     for row in publishes:
-        if sink.has_staged(row.staged, to_digest(row.digest)) or sink.has_published(row.output, to_digest(row.digest)):
+        if row.kind == "retract":
+            found.append(row)  # whatever stands there now goes, to the history
+        elif sink.has_staged(row.staged, to_digest(row.digest)) or sink.has_published(
+            row.output, to_digest(row.digest)
+        ):
             found.append(row)
         else:
             missing.append(row)
@@ -73,7 +78,8 @@ def recover(ledger: Ledger, job: Job, sink: Sink) -> Recovery:
             for attempt in attempts:
                 tx.put(attempt._replace(finished_at=now, outcome=Outcome.LOST))
                 item = items[attempt.item_id]
-                items[attempt.item_id] = item._replace(serial=attempt.serial, lost=item.lost + 1)
+                losses = after_loss(lost_before=item.lost, tries_before=item.tries)
+                items[attempt.item_id] = item._replace(serial=attempt.serial, lost=losses.lost, tries=losses.tries)
                 tx.put(items[attempt.item_id])
             for run in open_runs:
                 tx.put(run._replace(status=RunStatus.FAILED, finished_at=now))
@@ -95,7 +101,7 @@ def _deliver(ledger: Ledger, sink: Sink, rows: list[Publish], items: dict[int, I
     """
     deliveries = []
     for row in rows:
-        is_renamed = not sink.has_staged(row.staged, to_digest(row.digest))
+        is_renamed = row.kind != "retract" and not sink.has_staged(row.staged, to_digest(row.digest))
         versions = ledger.versions(row.item_id)
         earlier = [v for v in versions if v.output == row.output and (row.version is None or v.number < row.version)]
         old = earlier[-1] if earlier else None

@@ -14,17 +14,22 @@ from onward import clock
 from onward.engine.commit import Committer, Finished
 from onward.engine.executor import Assignment, executor
 from onward.engine.faults import FaultPoint, hit
+from onward.engine.pace import memo_after
 from onward.engine.pipeline import Pipeline
 from onward.engine.plan import Plan, PlanCounts, Planned, Today, Wish
-from onward.engine.process import Processing, Stop
+from onward.engine.process import Processing
 from onward.engine.recipe_book import RecipeBook, read_recipe
 from onward.engine.recover import Recovery, recover
+from onward.engine.standing import Standing, Stop
+from onward.engine.tombstone import Vanished, tombstone, vanished
 from onward.errors import LedgerError
 from onward.ledger.base import Ledger
 from onward.model.fingerprint import Recipe
-from onward.model.reason import Action
+from onward.model.limits import Limits
+from onward.model.reason import Action, Reason
 from onward.model.record import Job, Run
 from onward.model.states import ItemState, RunStatus
+from onward.runs.control import ending_of, refuse_held_back, status_when_lifted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +47,10 @@ class Request:
         validates: Run the pipeline's checks.
         workers: How many at once.
         executor: Where they run.
-        deadline_s: Seconds one item may take, or None.
-        attempts_max: Tries that one fingerprint has.
+        limits: What one item, and all of them together, may take.
         label: A person's name for this run, or ''.
         close_in_child: Lets go of the parent's locks in a child process.
+        prunes_whatever: With the wish to prune: even what looks like a mistake.
     """
 
     place: str
@@ -58,10 +63,10 @@ class Request:
     validates: bool
     workers: int
     executor: str
-    deadline_s: float | None
-    attempts_max: int
+    limits: Limits
     label: str
     close_in_child: Callable[[], None]
+    prunes_whatever: bool = False
 
 
 class Line(NamedTuple):
@@ -80,6 +85,7 @@ class Tally:
     Attributes:
         counts: Filled while the plan is walked.
         aside: Items that are neither skipped as unchanged nor attempted: held, gone, or left when the run ended.
+        pruned: Keys that got a tombstone in this run.
         failures: Key → reason of every item that stands failed or quarantined through this run.
     """
 
@@ -88,6 +94,7 @@ class Tally:
     quarantined: int = 0
     waiting: set[str] = field(default_factory=set)
     aside: list[Line] = field(default_factory=list)
+    pruned: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     spent_s: float = 0.0
 
@@ -96,8 +103,15 @@ class Tally:
         action, reason = planned.decision
         if action is Action.HOLD:
             self.aside.append(Line(planned.key, action.value, reason, "held"))
-        elif action is Action.SKIP:
+        elif reason == Reason.NOT_ASKED:
+            self.left(planned)
+        elif action in (Action.SKIP, Action.TOMBSTONE):
             self.aside.append(Line(planned.key, action.value, reason, "gone"))
+
+    def bury(self, keys: Sequence[str]) -> None:
+        """Take note of items that left the source and got their tombstone."""
+        self.pruned += keys
+        self.aside += [Line(key, Action.TOMBSTONE.value, Reason.GONE, "gone") for key in keys]
 
     def left(self, planned: Planned) -> None:
         """Take note of an item that the run did not come to."""
@@ -136,7 +150,8 @@ class Tally:
             "failed": len(self.waiting),
             "quarantined": self.quarantined,
             "held": counts.held,
-            "deleted": counts.deleted,
+            "discarded": counts.discarded,
+            "deleted": counts.deleted + len(self.pruned),
             "remaining": counts.total - settled,
         }
 
@@ -171,6 +186,18 @@ def make_plan(pipeline: Pipeline, ledger: Ledger, job_id: int, request: Request)
     )
 
 
+def refuse_mistakes(pipeline: Pipeline, ledger: Ledger, job: Job, request: Request) -> Vanished:
+    """Return what left the source.
+
+    Raises:
+        PruneRefused: It looks like a mistake, and the request does not say to prune whatever it looks like.
+    """
+    found = vanished(ledger, job, pipeline.source, request.place, request.leave_out)
+    if not request.prunes_whatever:
+        found.check(job)
+    return found
+
+
 def _expected(ledger: Ledger, job_id: int) -> int:
     """Return how many items the last run saw."""
     counts = next((run.counts for run in ledger.runs(job_id) if run.counts is not None), None)
@@ -184,9 +211,11 @@ def run(
     request: Request,
     new_run: Run,
     *,
+    standing: Standing,
     stop: Stop,
     on_recovered: Callable[[Recovery], None],
     on_progress: Callable[[Tally, Sequence[Finished]], None],
+    on_pressure: Callable[[float, int], None],
     write_artifacts: Callable[[Ended], str],
 ) -> Ended:
     """Do what is new or changed; return when all is done or the run was told to end.
@@ -199,24 +228,32 @@ def run(
         job: The job, as the ledger has it.
         request: What this run is told.
         new_run: The row of this run, with its id still 0.
-        stop: Asked between items.
+        standing: What people ask of the job.
+        stop: Asked between items; knows of signals and of `standing`.
         on_recovered: Told what recovery mended, before anything starts.
         on_progress: Told after each commit what is acknowledged.
+        on_pressure: Told that memory is short: how many MB are used, and how many workers there may be from now on.
         write_artifacts: Leaves the run's report and returns its folder; called before the run is closed.
 
     Raises:
+        JobPaused: A pause stands; nothing was started.
+        JobStopped: The job was stopped; nothing was started.
         OSError: The disk failed; what was acknowledged stands, and the next run goes on.
         LedgerError: The ledger cannot be written.
     """
     began = clock.monotonic()
     pipeline.sink.prepare(request.out)
     try:
-        recovery = recover(ledger, job, pipeline.sink)
-        on_recovered(recovery)
+        with stop.breakable():  # recovery may itself be killed, and so may be broken off
+            recovery = recover(ledger, job, pipeline.sink)
+            on_recovered(recovery)
+            left = refuse_mistakes(pipeline, ledger, job, request) if request.wish.prunes else None
         this = _begin(ledger, job, new_run, request.memo)
         hit(FaultPoint.RUN_BEGUN)
+        pruned = tombstone(ledger, job, pipeline.sink, left, this.id, takes_outputs=False).gone if left else []
         plan = make_plan(pipeline, ledger, job.id, request)
         tally = Tally(plan.counts)
+        tally.bury(pruned)
         committer = Committer(
             ledger,
             job_id=job.id,
@@ -225,8 +262,10 @@ def run(
             sink=pipeline.sink,
             recipes=RecipeBook(job.id, request.recipe, ledger.recipes(job.id)),
             place=request.place,
-            attempts_max=request.attempts_max,
+            attempts_max=request.limits.attempts_max,
             chance=_chance,
+            standing=standing,
+            seen=lambda: tally.counts.total,
         )
 
         def progress(finished: Sequence[Finished]) -> None:
@@ -236,12 +275,14 @@ def run(
 
         assignment = Assignment(
             pipeline, request.place, request.out, request.settings, request.validates, request.workers,
-            request.deadline_s, request.close_in_child,
+            request.limits.deadline_s, request.close_in_child, request.limits.memory_mb,
+            request.limits.memory_threshold_mb, on_pressure,
         )
         processing = Processing(
             plan,
             committer=committer,
             executor=lambda: executor(request.executor, assignment),
+            standing=standing,
             stop=stop,
             on_progress=progress,
             on_planned=tally.planned,
@@ -252,10 +293,11 @@ def run(
             status = processing.run()
         except BaseException:
             try:
-                _end(ledger, job, this, RunStatus.FAILED, tally)
+                _end(ledger, job, this, RunStatus.FAILED, tally, standing)
             except LedgerError:
                 pass  # the ledger is what failed; the next recovery closes the run
             raise
+        _answer(ledger, job, standing)
         problems = [(problem.key, problem.error) for problem in plan.problems]
         ended = Ended(
             status=status, tally=tally, run=this, recovery=recovery, elapsed_s=clock.monotonic() - began,
@@ -265,10 +307,11 @@ def run(
         try:
             folder = write_artifacts(ended)
         except OSError:
-            _end(ledger, job, this, status, tally)  # the work is done and recorded; only its report is missing
+            # The work is done and recorded; only its report is missing.
+            _end(ledger, job, this, status, tally, standing)
             raise
         hit(FaultPoint.BEFORE_END)
-        _end(ledger, job, this._replace(folder=folder), status, tally)
+        _end(ledger, job, this._replace(folder=folder), status, tally, standing)
         hit(FaultPoint.RUN_ENDED)
         return ended
     finally:
@@ -285,6 +328,7 @@ def _chance() -> float:
 def _begin(ledger: Ledger, job: Job, new_run: Run, memo: tuple[str, bytes] | None) -> Run:
     """Open the run; from here on only it may write for the job."""
     with ledger.transaction(job.id, now=clock.now()) as tx:
+        refuse_held_back(tx, job)
         name = new_run.name
         count = 1
         while tx.run(name) is not None:  # another job began a run in the same second
@@ -298,9 +342,26 @@ def _begin(ledger: Ledger, job: Job, new_run: Run, memo: tuple[str, bytes] | Non
     return this
 
 
-def _end(ledger: Ledger, job: Job, this: Run, status: RunStatus, tally: Tally) -> None:
+def _answer(ledger: Ledger, job: Job, standing: Standing) -> None:
+    """Answer a request that came while the last items ended, before a report takes its time."""
+    standing.nothing_starts = True
+    standing.requested()
+    if standing.must_answer():
+        now = clock.now()
+        with ledger.transaction(job.id, now=now) as tx:
+            standing.answer(tx, now)
+
+
+def _end(ledger: Ledger, job: Job, this: Run, status: RunStatus, tally: Tally, standing: Standing) -> None:
     """Close the run with its counts. A crash before this is closed by the next recovery."""
     now = clock.now()
     with ledger.transaction(job.id, now=now, fence=this.id) as tx:
         tx.put(this._replace(status=status.value, finished_at=now, counts=json.dumps(tally.as_counts())))
-        tx.put(job._replace(status=status.value, run_id=this.id))
+        if tally.processed:
+            tx.put_memo(*memo_after(tx, job.id, this.id))
+        # A request that came too late for this run holds for the next one.
+        standing.nothing_starts = True
+        standing.see(tx)
+        standing.answer(tx, now)
+        stands = ending_of(tx.control(job.id)) or status_when_lifted(status)
+        tx.put(job._replace(status=stands.value, run_id=this.id))

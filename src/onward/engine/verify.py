@@ -84,6 +84,12 @@ def verify(
     broken: list[Known] = []
     latest: dict[str, int] = {}
     result = Verification(job.name, 0, [])
+    # What gone items left behind is known, and nobody has to keep it.
+    live.update(
+        known.version.output
+        for known in ledger.known_unsettled(job.id)
+        if known.item.state == ItemState.GONE and known.version is not None
+    )
     pending = {row.item_id for row in ledger.publishes(job.id)}
     for known, found in _hashed(ledger, job, sink):
         version = known.version

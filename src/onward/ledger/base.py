@@ -7,13 +7,14 @@ writer. When `transaction` has ended without error its rows are durable.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 from onward.model.record import (
     Attempt,
     Container,
+    Control,
     Item,
     Job,
     Known,
@@ -63,8 +64,118 @@ class Head(NamedTuple):
     hash: bytes
 
 
+class Pace(NamedTuple):
+    """How fast work went: results made by processing, and the microseconds from the first claim to the last end."""
+
+    items: int
+    span_us: int
+
+
+class Archive(NamedTuple):
+    """A prefix of a job's journal that was moved to a file: its last sequence number and hash, and where it is."""
+
+    job_id: int
+    seq: int
+    hash: bytes
+    file: str
+    archived_at: int
+
+
+class Anchor(NamedTuple):
+    """A head that was kept outside of the ledger, where it was kept, and of which ledger it is, as far as is known."""
+
+    seq: int
+    hash: bytes
+    where: str
+    ledger: str | None = None
+
+
+class Finding(NamedTuple):
+    """One place where the record is not what was written.
+
+    Attributes:
+        job_id: The job; 0 where none can be named.
+        kind: `edited`, `deleted`, `inserted`, `reordered`, `rewritten`, `cut`, `unreadable` of the journal;
+            `row-altered`, `row-missing`, `row-added` of a table; `other-ledger` of an anchor.
+        seq: The first journal entry that is concerned; 0 where none is.
+        last_seq: The last one, or the last one that may be.
+        recorded_at: The instant that the entry bears, or the nearest one that is still there; None where none is.
+        what: What is wrong, in words.
+    """
+
+    job_id: int
+    kind: str
+    seq: int
+    last_seq: int
+    recorded_at: int | None
+    what: str
+
+
+class Step(NamedTuple):
+    """One journal entry as an audit passes it: what it wrote (None where a row was dropped), and whether it holds."""
+
+    entry: Entry
+    changes: Sequence[tuple[str, tuple[int, ...], Row | None]]
+    holds: bool
+
+
+class Followed(NamedTuple):
+    """How one job's journal was found: its end, how many anchors it passed through, and where it breaks first."""
+
+    job_id: int
+    name: str
+    head: Head
+    recorded_at: int | None
+    anchors: int
+    broken_at: int | None
+
+
+class Audit(NamedTuple):
+    """What an audit found; `findings` are the first ones of `total`."""
+
+    ledger: str
+    jobs: list[Followed]
+    findings: list[Finding]
+    total: int
+
+
+class Auditor(Protocol):
+    """A ledger as it is at one moment, also where it is damaged; nothing of it is believed unchecked."""
+
+    @property
+    def uuid(self) -> str:
+        """The ledger's own name."""
+
+    def names(self) -> dict[int, str]:
+        """Return the id and name of every job that the journal or the table tells of."""
+
+    def jobs(self) -> list[Job]:
+        """Return the jobs that the table tells of."""
+
+    def key_of(self, item_id: int) -> str | None:
+        """Return the key of an item, as far as the table tells it."""
+
+    def steps(self, job_id: int) -> Iterator[Step]:
+        """Return a job's journal in order, each entry checked against the one before; streamed."""
+
+    def audit(self, job_id: int | None, anchors: Mapping[int, Sequence[Anchor]]) -> Audit:
+        """Follow the journal of one job, or of all, and compare every row with it.
+
+        Args:
+            job_id: The job; None for all.
+            anchors: Heads that were kept elsewhere, by job, in any order.
+
+        Raises:
+            LedgerDamaged: A page cannot be read.
+        """
+
+
 class Reader(Protocol):
     """Questions; each answer is true at one moment."""
+
+    @property
+    def uuid(self) -> str:
+        """The ledger's own name."""
 
     def jobs(self) -> list[Job]:
         """Return all jobs in the order they were created."""
@@ -126,6 +237,12 @@ class Reader(Protocol):
     def count_attempts(self, run_id: int) -> dict[str, int]:
         """Return how many attempts of a run ended in each way; `in-flight` for those that have not."""
 
+    def count_validations(self, run_id: int) -> dict[str, int]:
+        """Return how many results of a run have each answer of their checks; answers without results are left out."""
+
+    def pace(self, run_id: int) -> Pace:
+        """Return how many results a run made by processing, and how long it took from first claim to last end."""
+
     def in_flight(self, job_id: int) -> list[Attempt]:
         """Return a job's attempts that have no outcome."""
 
@@ -138,11 +255,26 @@ class Reader(Protocol):
     def publishes(self, job_id: int) -> list[Publish]:
         """Return what is committed and not yet confirmed."""
 
+    def control(self, job_id: int) -> Control | None:
+        """Return the request that stands: the last one made of the job."""
+
+    def controls(self, job_id: int) -> list[Control]:
+        """Return every request made of a job, in the order they were recorded."""
+
+    def archives(self, job_id: int) -> list[Archive]:
+        """Return the prefixes of a job's journal that were moved to files, in order."""
+
     def head(self, job_id: int) -> Head:
         """Return the end of a job's journal."""
 
     def journal(self, job_id: int) -> Iterator[Entry]:
         """Return a job's journal in order, payloads inflated, streamed."""
+
+    def written_last(self, job_id: int) -> Iterator[tuple[int, list[Row]]]:
+        """Return when the last transactions of a job were recorded and the rows they put, newest first, streamed.
+
+        It reaches as far back as the journal is in the ledger itself, and not in an archive.
+        """
 
     def signature(self, container_id: int) -> SignatureRow | None:
         """Return the cached look at a container."""
@@ -177,6 +309,9 @@ class Transaction(Reader, Protocol):
 
     def put_memo(self, name: str, value: bytes) -> None:
         """Cache a value; not journaled."""
+
+    def put_archive(self, row: Archive) -> None:
+        """Say that a prefix of the job's journal is in a file; not journaled."""
 
 
 class Ledger(Reader, Protocol):
@@ -236,3 +371,15 @@ def empty_ledger() -> Ledger:
     from onward.ledger.memory import MemoryLedger
 
     return MemoryLedger()
+
+
+def open_audit(where: str) -> AbstractContextManager[Auditor]:
+    """Open the ledger of a state folder to audit it, as it is at this moment, while the block lasts.
+
+    Raises:
+        NotFound: There is none.
+        LedgerError: It cannot be opened, not even to look at it.
+    """
+    from onward.ledger.auditor import opened
+
+    return opened(where)

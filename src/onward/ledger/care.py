@@ -84,7 +84,9 @@ def upgrade(path: str) -> list[str]:
 
 
 def copy(path: str, target: str) -> dict[str, object]:
-    """Copy a ledger to a new file; return its name and size in bytes.
+    """Copy a ledger to a new file; return its name and size in bytes, and the archives that belong to it.
+
+    What was archived is in files of its own, which never change; they are not copied, and a copy needs them beside it.
 
     Raises:
         NotFound: There is no ledger.
@@ -93,6 +95,7 @@ def copy(path: str, target: str) -> dict[str, object]:
     ledger = SqliteLedger(path, writes=False)
     try:
         ledger.backup(target)
+        archives = [row.file for job in ledger.jobs() for row in ledger.archives(job.id)]
     finally:
         ledger.close()
-    return {"file": target, "size_bytes": os.path.getsize(target)}
+    return {"file": target, "size_bytes": os.path.getsize(target), "archives": archives}

@@ -21,6 +21,7 @@ from onward.model.record import KEY_WIDTH, TABLES, Row
 _DOMAIN = b"onward.journal/1"
 _DEFLATE_FROM = 512
 _DROPPED = "-"
+_NOTHING = Head(0, b"")
 
 Identity = tuple[int, ...]
 Change = tuple[str, Identity, Row | None]
@@ -117,9 +118,9 @@ class Break(NamedTuple):
 class Chain:
     """One job's journal, followed entry by entry."""
 
-    def __init__(self, ledger: str, job_id: int, anchor: Head | None = None) -> None:
-        """Begin before the first entry; see `follow` for the arguments."""
-        self.head = Head(0, b"")
+    def __init__(self, ledger: str, job_id: int, anchor: Head | None = None, *, start: Head = _NOTHING) -> None:
+        """Begin after the entry `start`, before the first one by default; see `follow` for the other arguments."""
+        self.head = start
         self._ledger = ledger
         self._job_id = job_id
         self._anchor = anchor
@@ -177,6 +178,15 @@ def changes_of(entry: Entry) -> list[Change]:
     except (ValueError, KeyError, TypeError) as error:
         msg = f"The journal of job {entry.job_id} is damaged: entry {entry.seq} cannot be read."
         raise LedgerDamaged(msg) from error
+
+
+def rows_of(entry: Entry) -> list[Row]:
+    """Return the rows that an entry put; what it dropped is left out.
+
+    Raises:
+        LedgerDamaged: It cannot be read.
+    """
+    return [row for _, _, row in changes_of(entry) if row is not None]
 
 
 def fold(entries: Iterable[Entry | Break]) -> dict[str, dict[Identity, Row]]:

@@ -8,12 +8,14 @@ from contextlib import contextmanager
 
 from onward.errors import LeaseLost, OutputTaken
 from onward.ledger import journal
-from onward.ledger.base import Entry, Head, Mark, SignatureRow
+from onward.ledger.base import Archive, Entry, Head, Mark, Pace, SignatureRow
 from onward.ledger.pending import Pending
+from onward.model.reason import Reason
 from onward.model.record import (
     TABLES,
     Attempt,
     Container,
+    Control,
     Item,
     Job,
     Known,
@@ -23,7 +25,7 @@ from onward.model.record import (
     Run,
     Version,
 )
-from onward.model.states import ItemState
+from onward.model.states import ItemState, Outcome
 
 
 class MemoryLedger:
@@ -35,6 +37,7 @@ class MemoryLedger:
         self._journals: dict[int, list[Entry]] = {}
         self._signatures: dict[int, SignatureRow] = {}
         self._memos: dict[str, bytes] = {}
+        self._archives: dict[tuple[int, int], Archive] = {}
 
     # -- questions
 
@@ -124,6 +127,24 @@ class MemoryLedger:
             counts[outcome] = counts.get(outcome, 0) + 1
         return counts
 
+    def count_validations(self, run_id: int) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        for attempt, _ in self.attempts_of_run(run_id):
+            version = self.version(attempt.item_id, attempt.serial)
+            if version is not None and attempt.outcome == Outcome.SUCCEEDED:
+                counts[version.validation] = counts.get(version.validation, 0) + 1
+        return counts
+
+    def pace(self, run_id: int) -> Pace:
+        made = [
+            attempt for attempt, _ in self.attempts_of_run(run_id)
+            if attempt.outcome == Outcome.SUCCEEDED and attempt.reason not in (Reason.ROLLED_BACK, Reason.ADOPTED)
+        ]
+        if not made:
+            return Pace(0, 0)
+        ends = [attempt.finished_at for attempt in made if attempt.finished_at is not None]
+        return Pace(len(made), max(ends) - min(attempt.started_at for attempt in made))
+
     def in_flight(self, job_id: int) -> list[Attempt]:
         mine = {item.id for item in self._items(job_id)}
         rows = [row for row in self._all("attempt") if isinstance(row, Attempt)]
@@ -140,12 +161,24 @@ class MemoryLedger:
         mine = {item.id for item in self._items(job_id)}
         return [row for row in self._all("publish") if isinstance(row, Publish) and row.item_id in mine]
 
+    def control(self, job_id: int) -> Control | None:
+        return next(reversed(self.controls(job_id)), None)
+
+    def controls(self, job_id: int) -> list[Control]:
+        return [row for row in self._all("control") if isinstance(row, Control) and row.job_id == job_id]
+
+    def archives(self, job_id: int) -> list[Archive]:
+        return [row for _, row in sorted(self._archives.items()) if row.job_id == job_id]
+
     def head(self, job_id: int) -> Head:
         entries = self._journals.get(job_id)
         return Head(entries[-1].seq, entries[-1].hash) if entries else Head(0, b"")
 
     def journal(self, job_id: int) -> Iterator[Entry]:
         return iter(list(self._journals.get(job_id, ())))
+
+    def written_last(self, job_id: int) -> Iterator[tuple[int, list[Row]]]:
+        return ((entry.recorded_at, journal.rows_of(entry)) for entry in reversed(list(self.journal(job_id))))
 
     def signature(self, container_id: int) -> SignatureRow | None:
         return self._signatures.get(container_id)
@@ -212,6 +245,7 @@ class MemoryLedger:
             else:
                 self._signatures[container_id] = signature
         self._memos.update(pending.memos)
+        self._archives.update(pending.archives)
 
 
 class MemoryTransaction(MemoryLedger):
@@ -242,3 +276,6 @@ class MemoryTransaction(MemoryLedger):
 
     def put_memo(self, name: str, value: bytes) -> None:
         self.pending.memos[name] = value
+
+    def put_archive(self, row: Archive) -> None:
+        self.pending.archives[row.job_id, row.seq] = row

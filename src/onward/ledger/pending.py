@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from onward.ledger.base import SignatureRow
+from onward.ledger.base import Archive, SignatureRow
 from onward.ledger.journal import Change, Identity, identity_of
 from onward.model.record import NAMES, TABLES, Row
 
 
 class Pending:
-    """What a transaction will write. Rows are journaled; signatures and memos are not."""
+    """What a transaction will write. Rows are journaled; signatures, memos and archives are not."""
 
     def __init__(self) -> None:
         self.rows: dict[str, dict[Identity, Row | None]] = {name: {} for name in TABLES}
         self.signatures: dict[int, SignatureRow | None] = {}
         self.drops_all_signatures = False
         self.memos: dict[str, bytes] = {}
+        self.archives: dict[tuple[int, int], Archive] = {}
         self._allocated: dict[str, int] = {}
 
     def put(self, row: Row) -> None:

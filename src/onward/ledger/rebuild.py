@@ -1,6 +1,7 @@
 """Making a ledger anew from its journal alone, when a page of some other table, or of an index, is damaged.
 
-Reads the old file without any index and needs of it the schema and the journal's own pages. The ledger's uuid comes
+Reads the old file without any index and needs of it the schema and the journal's own pages, and the files that the
+beginning of a journal was moved to. The ledger's uuid comes
 from the file or, when that page is gone, from the head file. Every entry is checked before it counts.
 """
 
@@ -16,7 +17,8 @@ from onward import clock
 from onward.disk.lock import FileLock, LockHeld
 from onward.errors import LedgerDamaged, LedgerError, NotFound
 from onward.ledger import journal, migrate, statements
-from onward.ledger.base import Entry, Head
+from onward.ledger.archive_file import FOLDER, read, spans
+from onward.ledger.base import Archive, Entry, Head
 from onward.ledger.head_file import HeadFile
 from onward.ledger.sqlite_file import checkpoint, connect, look, make, place, register_vfs, translated
 
@@ -82,8 +84,10 @@ class _Source:
         self._noted = self._head_file.read()
         self.uuid = self._find_uuid()
 
-    def entries(self) -> Iterator[Entry]:
-        """Return every entry of every job in the order they were written.
+    def entries(self) -> Iterator[tuple[Entry, str | None]]:
+        """Return every entry of every job in the order they were written, each with the archive file that it is in.
+
+        What was archived of a job comes before the first of its entries that was not.
 
         Raises:
             LedgerDamaged: At the first entry that is missing, altered or cannot be read.
@@ -104,12 +108,45 @@ class _Source:
                 entry = entry._replace(payload=journal.unpack(entry.payload))
             except (ValueError, TypeError) as error:  # TypeError: a torn page without checksum holds NULLs
                 raise self._broken(f"job {entry.job_id}, entry {entry.seq} cannot be read") from error
-            chain = chains.setdefault(entry.job_id, journal.Chain(self.uuid, entry.job_id, self._anchor(entry.job_id)))
-            found = chain.add(entry)
-            if found is not None:
-                raise self._broken(f"job {found.job_id}, {found.what}")
-            yield entry
+            chain = chains.get(entry.job_id)
+            if chain is None:
+                chain = chains[entry.job_id] = journal.Chain(self.uuid, entry.job_id, self._anchor(entry.job_id))
+                for old, file in self._archived(entry.job_id, entry.seq):
+                    self._follow(chain, old, os.path.join(os.path.dirname(self._path), file))
+                    yield old, file
+            self._follow(chain, entry, None)
+            yield entry, None
             last = f"after entry {entry.seq} of job {entry.job_id}"
+
+    def _follow(self, chain: journal.Chain, entry: Entry, file: str | None) -> None:
+        found = chain.add(entry)
+        if found is not None and file is not None:
+            msg = f"The archive '{file}' is damaged ({found.what}). Restore it from a backup; nothing was changed."
+            raise LedgerDamaged(msg)
+        if found is not None:
+            raise self._broken(f"job {found.job_id}, {found.what}")
+
+    def _archived(self, job_id: int, first: int) -> Iterator[tuple[Entry, str]]:
+        """Return the entries of a job before number `first`, each with its file; the chain says whether they fit.
+
+        The files say themselves what they are, so that a damaged table of archives is no loss.
+        """
+        state = os.path.dirname(self._path)
+        wanted = 1
+        while wanted < first:
+            fitting = [
+                span for span in spans(state) if span.job_id == job_id and span.first == wanted and span.last < first
+            ]
+            if not fitting:
+                later = [span.first for span in spans(state) if span.job_id == job_id and span.first > wanted]
+                msg = (
+                    f"Entries {wanted} to {min([*later, first]) - 1} of job {job_id} were archived, and no file in "
+                    f"'{os.path.join(state, FOLDER)}' holds them. Put it back there. Nothing was changed."
+                )
+                raise LedgerDamaged(msg)
+            for entry in read(state, fitting[-1].file, self.uuid, job_id):
+                yield entry, fitting[-1].file
+            wanted = fitting[-1].last + 1
 
     def lost(self, heads: dict[int, Head]) -> int:
         """Return how many entries were noted in the head file and are not in the journal."""
@@ -141,18 +178,23 @@ class _Source:
 def _write(new: str, path: str, source: _Source) -> dict[int, Head]:
     """Write the new file from the entries of the old one, check it, and return the heads of its journals."""
     heads: dict[int, Head] = {}
+    archives: dict[str, Archive] = {}
     with translated(new):
         db = make(new, ledger_uuid=source.uuid)
         try:
             with db:
-                for entry in source.entries():
+                for entry, file in source.entries():
                     for table, identity, row in journal.changes_of(entry):
                         if row is None:
                             db.execute(_SQL[f"drop_{table}"], identity)
                         else:
                             db.execute(_SQL[f"put_{table}"], row)
-                    db.execute(_SQL["append_journal"], entry._replace(payload=journal.pack(entry.payload)))
+                    if file is None:
+                        db.execute(_SQL["append_journal"], entry._replace(payload=journal.pack(entry.payload)))
+                    else:
+                        archives[file] = Archive(entry.job_id, entry.seq, entry.hash, file, clock.now())
                     heads[entry.job_id] = Head(entry.seq, entry.hash)
+                db.executemany(_SQL["put_archive"], archives.values())
             found = db.pragma("integrity_check")
             if found != "ok":
                 msg = f"The ledger rebuilt from '{path}' is not sound ({found}); the old one stays in its place."

@@ -18,15 +18,17 @@ import apsw
 from onward.disk.durable import move_into_place
 from onward.errors import LeaseLost, LedgerDamaged, LedgerError, OutputTaken
 from onward.ledger import audit, journal, statements
-from onward.ledger.base import Entry, Head, Mark, SignatureRow
+from onward.ledger.archive_file import read as read_archive
+from onward.ledger.base import Archive, Entry, Head, Mark, Pace, SignatureRow
 from onward.ledger.head_file import HeadFile
 from onward.ledger.journal import Identity
 from onward.ledger.pending import Pending
-from onward.ledger.sqlite_file import damaged, has_bytes, open_file, translated
+from onward.ledger.sqlite_file import checkpoint, damaged, has_bytes, open_file, translated
 from onward.model.record import (
     TABLES,
     Attempt,
     Container,
+    Control,
     Item,
     Job,
     Known,
@@ -38,7 +40,7 @@ from onward.model.record import (
 )
 
 _ITEM_WIDTH = len(Item._fields)
-_ROW_TABLES = ("job", "run", "recipe", "container", "item", "attempt", "version", "publish")
+_ROW_TABLES = ("job", "run", "recipe", "container", "item", "attempt", "version", "publish", "control")
 
 R = TypeVar("R", bound=tuple[object, ...])
 
@@ -52,12 +54,13 @@ class SqliteLedger:
         lost: What `head_file` says was acknowledged and is not here any more: job id → entries that are missing.
     """
 
-    def __init__(self, path: str, *, writes: bool = True) -> None:
+    def __init__(self, path: str, *, writes: bool = True, believes_end: bool = False) -> None:
         """Open the ledger, making it where there is none, and bring its schema up to date.
 
         Args:
             path: The database file; its folder must exist.
             writes: False only asks questions: nothing is made or migrated, and a missing file is an error.
+            believes_end: Leave it to the caller to compare the ends of the journals with what `head_file` noted.
 
         Raises:
             NotFound: There is none, and none may be made.
@@ -73,18 +76,20 @@ class SqliteLedger:
         try:
             with translated(path):
                 self.uuid = str(self._db.execute(self._sql["get_identity"]).get)
-            self._check_end()
+            is_torn = self._check_whole()
+            if not believes_end:
+                self._check_end(is_torn=is_torn)
             if writes and self._head_file.ledger_uuid() is None:
                 self._head_file.name_ledger(self.uuid)
         except BaseException:
             self.close()
             raise
 
-    def _check_end(self) -> None:
-        """See whether the file, or what was acknowledged, is cut off at its end, as after a lost WAL file.
+    def _check_whole(self) -> bool:
+        """See whether the file is the right one and ends where a page ends; True where only the WAL has its last page.
 
         Raises:
-            LedgerDamaged: Something is, and what is left does not agree with itself.
+            LedgerDamaged: It is not, or does not.
         """
         noted_uuid = self._head_file.ledger_uuid()
         if noted_uuid is not None and noted_uuid != self.uuid:
@@ -93,6 +98,17 @@ class SqliteLedger:
                 "if it was replaced on purpose, move that file away."
             )
             raise LedgerDamaged(msg)
+        is_torn = os.path.getsize(self.path) % int(self._db.pragma("page_size")) != 0
+        if is_torn and not has_bytes(self.path + "-wal"):
+            raise damaged(self.path, "its last page is cut off")
+        return is_torn
+
+    def _check_end(self, *, is_torn: bool) -> None:
+        """See whether the file, or what was acknowledged, is cut off at its end, as after a lost WAL file.
+
+        Raises:
+            LedgerDamaged: Something is, and what is left does not agree with itself.
+        """
         noted = self._head_file.read()
         for job_id, anchor in noted.items():
             head = self.head(job_id)
@@ -105,9 +121,6 @@ class SqliteLedger:
                     "is."
                 )
                 raise LedgerDamaged(msg)
-        is_torn = os.path.getsize(self.path) % int(self._db.pragma("page_size")) != 0
-        if is_torn and not has_bytes(self.path + "-wal"):
-            raise damaged(self.path, "its last page is cut off")
         if self.lost or is_torn:
             # A WAL that was lost while it was half checkpointed leaves pages of different ages, each of them whole.
             # A disk that was full at a checkpoint leaves a torn page, which no checksum covers; the WAL still has it.
@@ -169,6 +182,11 @@ class SqliteLedger:
         assert item is not None, "the caller read this id from the ledger"
         return item
 
+    def key_of(self, item_id: int) -> str | None:
+        """Return the key of an item, None where there is no such item."""
+        item = self._one(Item, "item_by_id", item_id)
+        return None if item is None else item.key
+
     def known_in(self, container_id: int) -> Iterator[Known]:
         return self._known("known_in_container", container_id)
 
@@ -200,6 +218,12 @@ class SqliteLedger:
         rows = self._rows("count_attempts_of_run", run_id)
         return {str(outcome or "in-flight"): int(str(count)) for outcome, count in rows}
 
+    def count_validations(self, run_id: int) -> dict[str, int]:
+        return {str(answer): int(str(count)) for answer, count in self._rows("count_validations_of_run", run_id)}
+
+    def pace(self, run_id: int) -> Pace:
+        return self._one(Pace, "pace_of_run", run_id) or Pace(0, 0)
+
     def in_flight(self, job_id: int) -> list[Attempt]:
         return list(self._many(Attempt, "attempts_in_flight", job_id))
 
@@ -212,16 +236,44 @@ class SqliteLedger:
     def publishes(self, job_id: int) -> list[Publish]:
         return list(self._many(Publish, "publishes_of_job", job_id))
 
+    def control(self, job_id: int) -> Control | None:
+        return self._one(Control, "control_of_job", job_id)
+
+    def controls(self, job_id: int) -> list[Control]:
+        return list(self._many(Control, "controls_of_job", job_id))
+
+    def archives(self, job_id: int) -> list[Archive]:
+        return list(self._many(Archive, "archives_of_job", job_id))
+
     def head(self, job_id: int) -> Head:
         return self._one(Head, "journal_head", job_id) or Head(0, b"")
 
     def journal(self, job_id: int) -> Iterator[Entry]:
-        for entry in self._many(Entry, "journal_of_job", job_id):
-            try:
-                yield entry._replace(payload=journal.unpack(entry.payload))
-            except (ValueError, TypeError):
-                # Bytes that cannot be inflated cannot match the hash either; the chain says where.
-                yield entry._replace(payload=b"")
+        done = 0
+        first = self.first_entry(job_id)
+        for row in self.archives(job_id):
+            if row.seq < first:
+                yield from read_archive(os.path.dirname(self.path), row.file, self.uuid, job_id)
+                done = row.seq
+        yield from self.entries_after(job_id, done)
+
+    def first_entry(self, job_id: int) -> int:
+        """Return the number of the first journal entry that is in the ledger itself; 0 for none."""
+        return int(str(next(self._rows("journal_first", job_id))[0]))
+
+    def entries_after(self, job_id: int, seq: int) -> Iterator[Entry]:
+        """Return the journal entries in the ledger itself that come after number `seq`, in order."""
+        for entry in self._many(Entry, "journal_after", job_id, seq):
+            yield inflated(entry)
+
+    def entry(self, job_id: int, seq: int) -> Entry | None:
+        """Return one journal entry, its payload inflated."""
+        found = self._one(Entry, "journal_entry", job_id, seq)
+        return None if found is None else inflated(found)
+
+    def written_last(self, job_id: int) -> Iterator[tuple[int, list[Row]]]:
+        for entry in self._many(Entry, "journal_backwards", job_id):
+            yield entry.recorded_at, journal.rows_of(inflated(entry))
 
     def journal_jobs(self) -> list[int]:
         """Return the ids of all jobs that the journal tells of, also where the job table does not."""
@@ -313,6 +365,25 @@ class SqliteLedger:
                 os.unlink(part)
             raise
 
+    def note_head(self, job_id: int) -> None:
+        """Note the head of a job beside the ledger, as each commit does."""
+        self._head_file.note(job_id, self.head(job_id))
+
+    def drop_archived(self, job_id: int, seq: int) -> None:
+        """Let go of the journal entries up to number `seq`, which are in a file; the last entry stays whatever comes.
+
+        Raises:
+            LedgerError: The ledger cannot be written; nothing was dropped.
+        """
+        with self._alone():
+            self._db.execute(self._sql["drop_archived"], (job_id, min(seq, self.head(job_id).seq - 1)))
+
+    def shrink(self) -> None:
+        """Give the room of dropped rows back to the file system, where nobody else is in the way."""
+        with suppress(LedgerError), translated(self.path):
+            self._db.execute("VACUUM")
+            checkpoint(self._db)
+
     def check_pages(self) -> None:
         """Read every page.
 
@@ -325,8 +396,21 @@ class SqliteLedger:
             raise damaged(self.path, " ".join(found[0].split()))
 
     def rows_of(self, table: str) -> Iterator[Row]:
-        """Return every row of a table, over all jobs, in no order."""
+        """Return every row of a table, over all jobs, ascending by identity."""
         return self._many(TABLES[table], f"rows_of_{table}")
+
+    @contextmanager
+    def one_moment(self) -> Iterator[None]:
+        """Let all questions of the block be answered as of its beginning, whatever others write meanwhile."""
+        if self._db.in_transaction:
+            yield
+            return
+        with translated(self.path):
+            self._db.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._roll_back()
 
     def forget_in_child(self) -> None:
         if self._lock is not None:
@@ -361,6 +445,8 @@ class SqliteLedger:
                 self._db.execute(self._sql["put_signature"], row)
         for name, value in pending.memos.items():
             self._db.execute(self._sql["put_memo"], (name, value))
+        for archive in pending.archives.values():
+            self._db.execute(self._sql["put_archive"], archive)
         return head
 
     def _write_table(self, table: str, rows: Mapping[Identity, Row | None]) -> None:
@@ -370,6 +456,15 @@ class SqliteLedger:
         if len(kept) < len(rows):
             dropped = [identity for identity, row in rows.items() if row is None]
             self._db.executemany(self._sql[f"drop_{table}"], dropped)
+
+
+def inflated(entry: Entry) -> Entry:
+    """Return an entry as it is stored with its payload inflated."""
+    try:
+        return entry._replace(payload=journal.unpack(entry.payload))
+    except (ValueError, TypeError):
+        # Bytes that cannot be inflated cannot match the hash either; the chain says where.
+        return entry._replace(payload=b"")
 
 
 class SqliteTransaction(SqliteLedger):
@@ -401,3 +496,6 @@ class SqliteTransaction(SqliteLedger):
 
     def put_memo(self, name: str, value: bytes) -> None:
         self.pending.memos[name] = value
+
+    def put_archive(self, row: Archive) -> None:
+        self.pending.archives[row.job_id, row.seq] = row

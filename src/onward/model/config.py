@@ -2,14 +2,16 @@
 
 Settings are flat: `segment.words`, not nested tables, so that each has one name in `--set`, in messages and in the
 fingerprint. A prefix reads like a table: `config["segment"]["words"]` is `config["segment.words"]`.
-Where settings come from (flags, files, variables) is not here: `runs/settings.py`.
+Where settings come from (flags, files, variables) is not here: `runs/settings.py`; which are secret: `secret.py`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
+
+from onward.model.secret import is_secret as is_secret
+from onward.model.secret import redact
+from onward.model.secret import without_password as without_password
 
 
 def flatten(settings: Mapping[str, object], prefix: str = "") -> dict[str, object]:
@@ -24,29 +26,14 @@ def flatten(settings: Mapping[str, object], prefix: str = "") -> dict[str, objec
     return flat
 
 
-_SECRET_WORDS = frozenset({"password", "passwd", "pw", "secret", "token", "credential", "credentials", "apikey"})
-_SECRET_PAIRS = frozenset({("api", "key"), ("private", "key"), ("access", "key")})
 ALL = "*"
-
-
-def is_secret(name: str) -> bool:
-    """Say whether a setting's name tells that its value is secret. A secret is never stored and never counts."""
-    words = name.lower().replace("-", "_").replace(".", "_").split("_")
-    # `token` is secret, `max_tokens` and `tokenizer` are not.
-    return not _SECRET_WORDS.isdisjoint(words) or not _SECRET_PAIRS.isdisjoint(pairwise(words))
-
-
-def without_password(text: str) -> str:
-    """Return `text` with the password of any URL in it out of sight."""
-    return re.sub(r"(://[^/\s:@]*):[^@\s/]+@", r"\1:***@", text)
 
 
 def value_read(settings: Mapping[str, object], name: str) -> object:
     """Return what reading `name` gave: a value, None for a setting that is not there, or the names under `table.*`."""
     if name.endswith(ALL):
         return sorted(other for other in settings if other.startswith(name[: -len(ALL)]))
-    value = settings.get(name)
-    return without_password(value) if isinstance(value, str) else value
+    return redact(name, settings.get(name))
 
 
 class ConfigView(Mapping[str, object]):

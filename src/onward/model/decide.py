@@ -35,6 +35,8 @@ class Facts:
         is_waiting: It failed a moment ago and its next try is not due yet.
         is_cleared: What kept it from being tried is gone: the output it wanted is free now.
         in_flight: Another process holds it.
+        is_discarded: A person decided that it stays out until its content changes.
+        only_failed: A person asked for what was tried and is not done, and for nothing else.
     """
 
     state: ItemState | None
@@ -47,10 +49,23 @@ class Facts:
     is_waiting: bool = False
     is_cleared: bool = False
     in_flight: bool = False
+    is_discarded: bool = False
+    only_failed: bool = False
 
 
 def decide(facts: Facts) -> Decision:
     """Say what to do with an item, given the facts."""
+    decision = _decide(facts)
+    if not facts.only_failed or facts.is_forced or decision.reason in (Reason.UNCHANGED, Reason.DISCARDED):
+        return decision
+    if facts.state not in (ItemState.FAILED, ItemState.QUARANTINED, ItemState.PENDING):
+        return Decision(Action.SKIP, Reason.NOT_ASKED)
+    if decision.reason in (Reason.QUARANTINED, Reason.BACKING_OFF):
+        return Decision(Action.RETRY, Reason.UNFINISHED)
+    return decision
+
+
+def _decide(facts: Facts) -> Decision:
     if facts.in_flight:
         return Decision(Action.HOLD, Reason.IN_FLIGHT)
     if facts.state is None or facts.state is ItemState.GONE:
@@ -59,6 +74,8 @@ def decide(facts: Facts) -> Decision:
         return Decision(Action.PROCESS, Reason.FORCED)
     if facts.state is ItemState.PENDING and facts.content_before is None:
         return Decision(Action.RETRY, Reason.UNFINISHED)
+    if facts.is_discarded and facts.content_today in (None, facts.content_before):
+        return Decision(Action.HOLD, Reason.DISCARDED)
     change = _change(facts)
     if change is not None:
         return Decision(Action.PROCESS, change)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 COMPRESSION_SUFFIXES = (".gz", ".xz", ".zst")
 _NAME_BYTES_MAX = 255
+_HEX_DIGITS = frozenset("0123456789abcdef")
 _ELSEWHERE = frozenset({"", ".", ".."})
 
 
@@ -96,6 +97,12 @@ def quarantine_path(key: str, *, owns_output: bool = True) -> str:
     """
     # A suffix that `output_path` may take off keeps the rest of the name whole.
     return "quarantine/" + output_path(key if owns_output else key + ".whole", "_FAILED.json")
+
+
+def is_digest(text: str) -> bool:
+    """Say whether a text is spelled as a digest, `sha256:<hex>` or with another algorithm's name."""
+    algorithm, _, digits = text.partition(":")
+    return algorithm.isalnum() and len(digits) >= 32 and len(digits) % 2 == 0 and set(digits) <= _HEX_DIGITS
 
 
 def is_evidence(path: str) -> bool:

@@ -15,6 +15,7 @@ class Edge:
         fingerprint: Digest of content, code and config.
         run: Run id of the run that made it.
         attempt: Serial number of the attempt, counted over all runs, from 1.
+        reason: Why it was made; `rolled-back` when it was put back and not made.
         output: Output path relative to the output folder.
         digest: Digest of the output's bytes.
         is_current: This is what stands at `output` now.
@@ -25,6 +26,7 @@ class Edge:
     fingerprint: str
     run: str
     attempt: int
+    reason: str
     output: str
     digest: str
     size_bytes: int

@@ -33,6 +33,9 @@ class Reason(StrEnum):
     UNCHANGED = "unchanged"
     ADOPTED = "adopted"
     GONE = "gone"
+    ROLLED_BACK = "rolled-back"
+    DISCARDED = "discarded"
+    NOT_ASKED = "not-asked"
 
     def of(self, part: str) -> str:
         """Return the reason with the part it is about, e.g. `code-changed:parse`."""

@@ -24,6 +24,10 @@ class Job(NamedTuple):
     options: str
 
 
+CHECKPOINT = "checkpoint"
+"""Stands in place of a job's pipeline where somebody else's program works through it; see `runs/checkpoint/`."""
+
+
 class Run(NamedTuple):
     """One execution of a job by one process."""
 
@@ -113,7 +117,7 @@ class Version(NamedTuple):
 
 
 class Publish(NamedTuple):
-    """A result that was committed and is not yet confirmed at its destination; dropped when it is."""
+    """A result that is to be delivered, or an output to be taken away; dropped when that is confirmed."""
 
     item_id: int
     kind: str
@@ -123,7 +127,21 @@ class Publish(NamedTuple):
     digest: bytes
 
 
-Row: TypeAlias = Job | Run | RecipeRow | Container | Item | Attempt | Version | Publish
+class Control(NamedTuple):
+    """What a person asked of a job; the last one stands."""
+
+    id: int
+    job_id: int
+    request: str
+    who: str
+    host: str
+    pid: int
+    why: str
+    requested_at: int
+    obeyed_at: int | None
+
+
+Row: TypeAlias = Job | Run | RecipeRow | Container | Item | Attempt | Version | Publish | Control
 
 TABLES: dict[str, type[Row]] = {
     "job": Job,
@@ -134,6 +152,7 @@ TABLES: dict[str, type[Row]] = {
     "attempt": Attempt,
     "version": Version,
     "publish": Publish,
+    "control": Control,
 }
 NAMES: dict[type[Row], str] = {row: name for name, row in TABLES.items()}
 

@@ -41,6 +41,15 @@ class RunStatus(StrEnum):
     FAILED = "failed"
 
 
+class Request(StrEnum):
+    """What a person asks of a job."""
+
+    PAUSE = "pause"    # items in flight finish, nothing new starts
+    RESUME = "resume"  # lifts a pause
+    STOP = "stop"      # like a pause, and final
+    NEW = "new"        # lets a stopped job be run again; what is done stays done
+
+
 ITEM_MOVES: dict[ItemState, frozenset[ItemState]] = {
     ItemState.PENDING: frozenset(
         {ItemState.PENDING, ItemState.SUCCEEDED, ItemState.FAILED, ItemState.QUARANTINED, ItemState.GONE}

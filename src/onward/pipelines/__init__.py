@@ -10,6 +10,7 @@ import traceback
 
 from onward.engine.pipeline import Pipeline
 from onward.errors import PipelineInvalid
+from onward.model.record import CHECKPOINT
 
 ROOMS = {"filings": "filings"}
 """Name on the command line → extra that it needs."""
@@ -36,6 +37,9 @@ def find_pipeline(spec: str, *, root: str | None = None) -> Pipeline:
         pipeline: object = module.pipeline
     else:
         place, colon, name = spec.rpartition(":")
+        if spec == CHECKPOINT:
+            msg = "A batch of CheckpointManager is worked through by its own program; submit it there again."
+            raise PipelineInvalid(msg)
         if not colon or not place or not name:
             msg = (
                 f"'{spec}' is no pipeline. Use {', '.join(ROOMS)}, or your own as module:name or file.py:name."

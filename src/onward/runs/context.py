@@ -1,6 +1,7 @@
 """A run's own folder and its configuration snapshot: `<base>/<run id>_<name>_<git sha>/`.
 
 The ledger is the record of what was done; this folder holds what a person opens: configuration, metrics, artifacts.
+They appear whole under their names and are not synced one by one: a power loss right after may cost the last ones.
 """
 
 from __future__ import annotations
@@ -15,8 +16,14 @@ from onward import clock
 from onward.disk.durable import write_atomic
 from onward.runs.metadata import RunMetadata, git_sha
 
-settings = SimpleNamespace(paths=SimpleNamespace(labeled_data_dir=Path("data/processed")))
-"""The promised settings object (S0-003): where runs leave their folders by default."""
+settings = SimpleNamespace(
+    paths=SimpleNamespace(
+        raw_data_dir=Path("data/raw"),
+        parsed_data_dir=Path("data/interim/parsed"),
+        labeled_data_dir=Path("data/processed"),
+    )
+)
+"""The promised settings object (S0-003): where inputs are, and where outputs and the folders of runs go, by default."""
 
 
 class RunContext:
@@ -52,12 +59,12 @@ class RunContext:
         self.base_dir = Path(base_dir) if base_dir is not None else settings.paths.labeled_data_dir
         self.scratch: str | None = None
         self.git_sha = git_sha or (_ask_git() if auto_git_sha else None)
-        started = clock.local_stamp()
-        self.run_id = started
-        count = 1
+        self._started = clock.local_stamp()
+        self._count = 1
+        self._made: Path | None = None
+        self._run_id = self._started
         while self.output_dir.exists():
-            count += 1
-            self.run_id = f"{started}_{count}"
+            self._count_up()
         self.config_snapshot: dict[str, object] = self._snapshot() if capture_config else {}
 
     @property
@@ -65,14 +72,38 @@ class RunContext:
         """`{base_dir}/{run_id}_{name}_{git_sha}`; without a sha that part is left out."""
         return self.base_dir / "_".join(part for part in (self.run_id, self.name, self.git_sha) if part)
 
+    @property
+    def run_id(self) -> str:
+        """`%Y%m%d_%H%M%S`, local time, with a suffix where another run has that second's folder."""
+        return self._run_id
+
+    @run_id.setter
+    def run_id(self, run_id: str) -> None:
+        # Whoever names the run answers for its folder being no other's.
+        self._run_id = run_id
+        self._made = self.output_dir
+
     def create(self) -> Path:
-        """Make the output folder and return it.
+        """Make the output folder and return it; may be repeated.
+
+        Where another run made a folder of this name since, this one counts its `run_id` up: no two share a folder.
 
         Raises:
             OSError: It cannot be made.
         """
+        while self._made is None:
+            self.base_dir.mkdir(parents=True, exist_ok=True)
+            try:
+                self.output_dir.mkdir()
+                self._made = self.output_dir
+            except FileExistsError:
+                self._count_up()
         self.output_dir.mkdir(parents=True, exist_ok=True)
         return self.output_dir
+
+    def _count_up(self) -> None:
+        self._count += 1
+        self._run_id = f"{self._started}_{self._count}"
 
     def save_config(self, config: Mapping[str, object]) -> Path:
         """Write `run_config.yaml`: the snapshot with this configuration. JSON, which is YAML 1.2."""
@@ -102,7 +133,7 @@ class RunContext:
         self.create()
         path = self.output_dir / name
         text = json.dumps(value, indent=2, sort_keys=True, default=str) + "\n"
-        write_atomic(path, text.encode(), scratch=self.scratch)
+        write_atomic(path, text.encode(), scratch=self.scratch, durable=False)
         return path
 
     def _snapshot(self) -> dict[str, object]:

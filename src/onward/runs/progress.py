@@ -41,3 +41,11 @@ class Progress:
         """Return the seconds that so many items will take, or None while nothing is known."""
         rate = self.rate_per_s()
         return left / rate if rate > 0 else None
+
+
+def progress_memo(job_id: int) -> str:
+    """Return the name under which a run notes how many items it has seen in its source: a cache, not worth a journal.
+
+    The total of a run that died or was paused is known to nobody else: items that it did not come to have no rows.
+    """
+    return f"progress {job_id}"

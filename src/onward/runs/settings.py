@@ -12,7 +12,10 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from onward.errors import SettingInvalid
-from onward.model.config import flatten, is_secret, without_password
+from onward.model.config import flatten
+from onward.model.limits import DEFAULTS as LIMITS
+from onward.model.secret import redact as redact
+from onward.model.secret import without_password
 
 FILE = "onward.toml"
 _OWN = frozenset({"ONWARD_STATE", "ONWARD_FAULT"})
@@ -36,11 +39,11 @@ def parse_assignments(words: Sequence[str]) -> dict[str, object]:
     for word in words:
         key, equals, text = word.partition("=")
         if not equals or not key.strip():
-            msg = f"--set {word!r} is not of the form key=value."
+            msg = f"--set {without_password(word)!r} is not of the form key=value."
             raise SettingInvalid(msg)
         found[key.strip()] = _value(text)
         if not _is_storable(word, found[key.strip()]):
-            msg = f"--set {word!r} is not text and not a number that JSON can hold."
+            msg = f"--set {key.strip()!r}: its value is not text and not a number that JSON can hold."
             raise SettingInvalid(msg)
     return flatten(found)
 
@@ -115,21 +118,53 @@ def gather(
     return found
 
 
+def gather_limits(
+    pipeline: str,
+    declared: Mapping[str, object] | None,
+    *,
+    flags: Mapping[str, object],
+    config_file: str | None,
+    root: str,
+    own: Mapping[str, object],
+) -> dict[str, Setting]:
+    """Return every limit of `model/limits.py` with its origin; a pipeline that declares such a name keeps it.
+
+    Args:
+        pipeline: Name of the pipeline.
+        declared: Its settings with their defaults, or None.
+        flags: What the command line says.
+        config_file: What `--config` says.
+        root: The folder that holds the state folder.
+        own: What the pipeline says of itself; None means nothing.
+
+    Raises:
+        SettingInvalid: A settings file cannot be read.
+    """
+    names = {name for name in LIMITS if name not in (declared or {})}
+    found = {name: Setting(value, "default") for name, value in LIMITS.items()}
+    found.update((name, Setting(value, "pipeline")) for name, value in own.items() if value is not None)
+    file = config_file or os.path.join(root, FILE)
+    if config_file or os.path.exists(file):
+        values = read_file(file, pipeline=pipeline)
+        found.update((name, Setting(values[name], file)) for name in names & values.keys())
+    for name in names:
+        variable = _PREFIX + name.upper()
+        if variable in os.environ:
+            found[name] = Setting(_value(os.environ[variable]), variable)
+    found.update((name, Setting(flags[name], "--set")) for name in names & flags.keys())
+    return found
+
+
 def redacted(settings: Mapping[str, Setting]) -> dict[str, object]:
     """Return name → value as they may be stored and shown: secrets are left out of sight."""
     return {name: redact(name, setting.value) for name, setting in settings.items()}
 
 
-def redact(name: str, value: object) -> object:
-    """Return a value as it may be stored: a secret is out of sight, and so is the password of a URL."""
-    if is_secret(name):
-        return "***"
-    return without_password(value) if isinstance(value, str) else value
-
-
 def _put(
     found: dict[str, Setting], declared: Mapping[str, object] | None, name: str, setting: Setting
 ) -> None:
+    if name in LIMITS and name not in (declared or {}):
+        return  # not for steps; see gather_limits
     if declared is not None:
         if name not in declared:
             import difflib
@@ -154,7 +189,7 @@ def _fitted(name: str, setting: Setting, default: object) -> object:
     else:
         kind = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list"}
         wanted = kind.get(type(default), type(default).__name__)
-        msg = f"The setting '{name}' ({setting.origin}) must be {wanted}, not {value!r}."
+        msg = f"The setting '{name}' ({setting.origin}) must be {wanted}, not {redact(name, value)!r}."
         raise SettingInvalid(msg)
     return fitted
 

@@ -69,11 +69,49 @@ class Workspace:
         """Say whether a process holds the lock of a job."""
         path = os.path.join(self.state, "locks", f"job-{job_id}.lock")
         if not os.path.exists(path):
+            return self._is_shared(job_id)
+        try:
+            FileLock(path, is_shared=True).release()  # a question leaves no name, and does not hinder another
+        except LockHeld:
+            return True
+        return self._is_shared(job_id)
+
+    def holder_pid(self, job_id: int) -> int | None:
+        """Return the process that holds the lock of a job alone, as far as it left its name."""
+        path = os.path.join(self.state, "locks", f"job-{job_id}.lock")
+        try:
+            FileLock(path, is_shared=True).release()
+        except LockHeld as held:
+            return None if held.holder is None else held.holder.pid
+        return None
+
+    def share(self, job_id: int) -> FileLock:
+        """Share a job with other processes that do the same, as those do that work on one batch by themselves.
+
+        Raises:
+            LockHeld: A question about it takes unusually long.
+        """
+        os.makedirs(os.path.join(self.state, "locks"), exist_ok=True)
+        return FileLock(self._shares(job_id), wait_s=_MOMENT_S, is_shared=True)
+
+    def _shares(self, job_id: int) -> str:
+        return os.path.join(self.state, "locks", f"job-{job_id}.shared.lock")
+
+    def _is_shared(self, job_id: int) -> bool:
+        path = self._shares(job_id)
+        if not os.path.exists(path):
             return False
         try:
             FileLock(path).release()
-        except LockHeld:
-            return True
+        except LockHeld as held:
+            if held.holder is None:
+                return True  # a share leaves no name; a name is that of another question
+            try:
+                FileLock(path, wait_s=_MOMENT_S).release()
+            except LockHeld:
+                return True
+        except OSError:
+            return False  # where nothing can be written nobody is at work
         return False
 
     def lock(self, job_id: int) -> FileLock:

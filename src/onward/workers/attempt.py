@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterable
 from onward.engine.executor import Assignment, Failure, Report, Task
 from onward.engine.faults import FaultPoint, hit
 from onward.engine.pipeline import Reading, Staged, asks_for_config
-from onward.errors import CheckFailed, OnwardError, ResultInvalid
-from onward.model.config import ConfigView, is_secret, without_password
+from onward.errors import CheckFailed, MemoryExceeded, OnwardError, ResultInvalid
+from onward.model.config import ConfigView
 from onward.model.validation import Check, Status, Validation
+from onward.workers.redaction import Redaction
 
 _ENVIRONMENT = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 """Errors while staging that tell of the disk and not of the item."""
@@ -29,8 +30,6 @@ _PASSING = frozenset({
 
 _TRACEBACK_MAX = 8000
 _MESSAGE_MAX = 2000
-_SECRET_MIN = 4
-"""A shorter secret would take ordinary words out of sight, and is none."""
 
 
 class _StagingFailed(Exception):
@@ -48,10 +47,8 @@ class Bench:
         self._place = assignment.place
         self._settings = assignment.settings
         self._transient = assignment.pipeline.transient
-        self._secrets = sorted(
-            (str(v) for name, v in assignment.settings.items() if is_secret(name) and len(str(v)) >= _SECRET_MIN),
-            key=len, reverse=True,
-        )
+        self._redaction = Redaction(assignment.settings)
+        self._memory_mb = assignment.memory_mb
         self._steps = [(step, asks_for_config(step)) for step in assignment.pipeline.steps]
         checks = assignment.pipeline.checks if assignment.validates else ()
         self._checks = [(check, asks_for_config(check)) for check in checks]
@@ -108,24 +105,23 @@ class Bench:
     def _failure(self, error: Exception, validation: Validation) -> Failure:
         is_environment = isinstance(error, _StagingFailed) and error.cause.errno in _ENVIRONMENT
         cause: BaseException = error.cause if isinstance(error, _StagingFailed) else error
+        if isinstance(cause, MemoryError):
+            cap = "" if self._memory_mb is None else f" Its cap is {self._memory_mb} MB."
+            cause = MemoryExceeded(f"A step asked for more memory than it can have.{cap}").with_traceback(
+                cause.__traceback__
+            )
         text = "".join(tracebacks.format_exception(cause))
         return Failure(
             kind=type(cause).__name__,
             slug=cause.slug if isinstance(cause, OnwardError) else _slug(cause),
-            message=self._redacted(str(cause))[:_MESSAGE_MAX] or type(cause).__name__,
+            message=self._redaction.of(str(cause))[:_MESSAGE_MAX] or type(cause).__name__,
             transient=self._is_transient(cause),
-            traceback=self._redacted(text)[-_TRACEBACK_MAX:],
+            traceback=self._redaction.of(text)[-_TRACEBACK_MAX:],
             checks=tuple(
-                (c.name, c.status.value, self._redacted(c.detail)[:_MESSAGE_MAX]) for c in validation.checks
+                (c.name, c.status.value, self._redaction.of(c.detail)[:_MESSAGE_MAX]) for c in validation.checks
             ),
             is_environment=is_environment,
         )
-
-    def _redacted(self, text: str) -> str:
-        """Return a text without the values of secret settings and without passwords in URLs."""
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return without_password(text)
 
     def _is_transient(self, error: BaseException) -> bool:
         if isinstance(error, OnwardError):

@@ -8,6 +8,7 @@ import pytest
 from ledger_rows import (
     NOW,
     a_container,
+    a_control,
     a_job,
     a_publish,
     a_run,
@@ -19,7 +20,7 @@ from ledger_rows import (
 
 from onward.errors import LeaseLost, OutputTaken
 from onward.ledger import journal
-from onward.ledger.base import Head, SignatureRow
+from onward.ledger.base import Archive, Head, SignatureRow
 
 
 class Interrupted(Exception):
@@ -44,6 +45,8 @@ def test_a_transaction_that_raises_leaves_no_trace(ledger, job, error):
         tx.put(job._replace(status="failed"))
         tx.put_signature(SignatureRow(1, b"i", b"o", "[]", "[]"))
         tx.put_memo("a", b"1")
+        tx.put(a_control(1, job.id))
+        tx.put_archive(Archive(job.id, 1, b"h", "f", NOW))
         tx.drop_signature()
         raise error
 
@@ -118,14 +121,16 @@ def test_every_column_of_every_row_comes_back_as_it_was_put(ledger, job, put):
     attempt = an_attempt(1, 3, 2, number=2, finished_at=NOW, outcome="failed", content=b"c", recipe_id=1, error="{}")
     version = a_version(1, 3, 1, valid_from=-5, input_mtime_ns=-(2**63), mtime_ns=2**63 - 1, validation="WARN")
     publish = a_publish(1, None, kind="quarantine")
+    control = a_control(3, job.id, "stop", who="Ädä", why="l \u2028 'q'", obeyed_at=NOW)
 
-    put(run, item, attempt, version, publish)
+    put(run, item, attempt, version, publish, control)
 
     assert ledger.run_by_id(2) == run
     assert ledger.item(1) == item
     assert ledger.attempts(1) == [attempt]
     assert ledger.versions(1) == [version]
     assert ledger.publishes(job.id) == [publish]
+    assert ledger.controls(job.id) == [control]
 
 
 def test_drop_publish_takes_the_row_and_the_journal_says_so(ledger, job, put):

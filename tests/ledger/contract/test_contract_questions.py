@@ -5,6 +5,7 @@ from __future__ import annotations
 from ledger_rows import (
     NOW,
     a_container,
+    a_control,
     a_job,
     a_publish,
     a_recipe,
@@ -14,6 +15,7 @@ from ledger_rows import (
     an_item,
 )
 
+from onward.ledger.base import Archive
 from onward.model.record import Known
 
 
@@ -37,6 +39,9 @@ def test_an_empty_ledger_knows_nothing(ledger):
     assert list(ledger.known_unsettled(1)) == []
     assert ledger.known_by_output(1, "out") == []
     assert ledger.count_states(1) == {}
+    assert ledger.control(1) is None
+    assert ledger.controls(1) == []
+    assert ledger.archives(1) == []
     assert ledger.attempts(1) == []
     assert list(ledger.attempts_of_run(1)) == []
     assert ledger.recent_attempts(1, 5) == []
@@ -250,6 +255,41 @@ def test_publishes_are_those_of_the_job_by_item(ledger, job, put):
 
     assert [row.item_id for row in ledger.publishes(job.id)] == [1, 2]
     assert ledger.publishes(other.id) == [a_publish(3)]
+
+
+def test_the_request_that_stands_is_the_last_one_of_the_job(ledger, job, put):
+    other = ledger.create_job(a_job("other"), now=NOW)
+    put(a_control(1, job.id, "pause"))
+    put(a_control(2, job.id, "resume"))
+    with ledger.transaction(other.id, now=NOW) as tx:
+        tx.put(a_control(tx.allocate("control"), other.id, "stop"))
+
+    assert ledger.control(job.id) == a_control(2, job.id, "resume")
+    assert ledger.control(other.id) == a_control(3, other.id, "stop")
+    assert [row.id for row in ledger.controls(job.id)] == [1, 2]
+
+
+def test_a_request_is_seen_inside_a_transaction_that_began_after_it(ledger, job, put):
+    put(a_control(1, job.id, "pause"))
+
+    with ledger.transaction(job.id, now=NOW) as tx:
+        seen = tx.control(job.id)
+        tx.put(a_control(1, job.id, "pause", obeyed_at=NOW))
+
+    assert seen == a_control(1, job.id, "pause")
+    assert ledger.control(job.id).obeyed_at == NOW
+
+
+def test_archives_are_those_of_the_job_in_order_and_not_in_the_journal(ledger, job):
+    before = ledger.head(job.id)
+    rows = [Archive(job.id, seq, bytes([seq]) * 32, f"journal-{seq}", NOW) for seq in (9, 4)]
+    with ledger.transaction(job.id, now=NOW) as tx:
+        for row in rows:
+            tx.put_archive(row)
+
+    assert ledger.archives(job.id) == [rows[1], rows[0]]
+    assert ledger.archives(job.id + 1) == []
+    assert ledger.head(job.id) == before
 
 
 def test_an_answer_that_is_not_read_to_its_end_does_not_lock_out_a_writer(ledger, job, put):

@@ -48,6 +48,12 @@ INSERT INTO publish VALUES (?,?,?,?,?,?)
 ON CONFLICT (item_id) DO UPDATE SET kind=excluded.kind, version=excluded.version, staged=excluded.staged,
     output=excluded.output, digest=excluded.digest;
 
+-- name: put_control
+INSERT INTO control VALUES (?,?,?,?,?,?,?,?,?)
+ON CONFLICT (id) DO UPDATE SET job_id=excluded.job_id, request=excluded.request, who=excluded.who,
+    host=excluded.host, pid=excluded.pid, why=excluded.why, requested_at=excluded.requested_at,
+    obeyed_at=excluded.obeyed_at;
+
 -- name: drop_publish
 DELETE FROM publish WHERE item_id = ?;
 
@@ -66,20 +72,35 @@ SELECT coalesce(max(id), 0) FROM container;
 -- name: max_item
 SELECT coalesce(max(id), 0) FROM item;
 
+-- name: max_control
+SELECT coalesce(max(id), 0) FROM control;
+
 -- name: append_journal
 INSERT INTO journal VALUES (?,?,?,?,?);
 
 -- name: journal_head
 SELECT seq, hash FROM journal WHERE job_id = ? ORDER BY seq DESC LIMIT 1;
 
+-- name: journal_first
+SELECT coalesce(min(seq), 0) FROM journal WHERE job_id = ?;
+
+-- name: journal_after
+SELECT job_id, seq, recorded_at, payload, hash FROM journal WHERE job_id = ? AND seq > ? ORDER BY seq;
+
+-- name: drop_archived
+DELETE FROM journal WHERE job_id = ? AND seq <= ?;
+
 -- name: journal_place
 SELECT seq, hash FROM journal WHERE job_id = ? AND seq = ?;
+
+-- name: journal_entry
+SELECT job_id, seq, recorded_at, payload, hash FROM journal WHERE job_id = ? AND seq = ?;
 
 -- name: journal_as_written
 SELECT job_id, seq, recorded_at, payload, hash FROM journal NOT INDEXED ORDER BY rowid;
 
--- name: journal_of_job
-SELECT job_id, seq, recorded_at, payload, hash FROM journal WHERE job_id = ? ORDER BY seq;
+-- name: journal_backwards
+SELECT job_id, seq, recorded_at, payload, hash FROM journal WHERE job_id = ? ORDER BY seq DESC;
 
 -- name: journal_jobs
 SELECT DISTINCT job_id FROM journal ORDER BY job_id;
@@ -140,6 +161,14 @@ SELECT state, count(*) FROM item WHERE job_id = ? GROUP BY state;
 -- name: count_attempts_of_run
 SELECT outcome, count(*) FROM attempt WHERE run_id = ? GROUP BY outcome;
 
+-- name: count_validations_of_run
+SELECT v.validation, count(*) FROM attempt AS a JOIN version AS v ON v.item_id = a.item_id AND v.number = a.serial
+WHERE a.run_id = ? AND a.outcome = 'succeeded' GROUP BY v.validation;
+
+-- name: pace_of_run
+SELECT count(*), coalesce(max(finished_at) - min(started_at), 0) FROM attempt
+WHERE run_id = ? AND outcome = 'succeeded' AND reason NOT IN ('rolled-back', 'adopted');
+
 -- name: attempts_of_item
 SELECT * FROM attempt WHERE item_id = ? ORDER BY serial;
 
@@ -159,6 +188,19 @@ SELECT * FROM version WHERE item_id = ? AND number = ?;
 
 -- name: publishes_of_job
 SELECT p.* FROM publish AS p JOIN item AS i ON i.id = p.item_id WHERE i.job_id = ? ORDER BY p.item_id;
+
+-- name: control_of_job
+SELECT * FROM control WHERE job_id = ? ORDER BY id DESC LIMIT 1;
+
+-- name: controls_of_job
+SELECT * FROM control WHERE job_id = ? ORDER BY id;
+
+-- name: archives_of_job
+SELECT * FROM archive WHERE job_id = ? ORDER BY seq;
+
+-- name: put_archive
+INSERT INTO archive VALUES (?,?,?,?,?)
+ON CONFLICT (job_id, seq) DO UPDATE SET hash=excluded.hash, file=excluded.file, archived_at=excluded.archived_at;
 
 -- name: recent_attempts
 SELECT a.*, i.key FROM attempt AS a JOIN item AS i ON i.id = a.item_id
@@ -203,25 +245,28 @@ SELECT coalesce(max(number), 0) FROM migration;
 SELECT name FROM sqlite_schema WHERE type = 'table';
 
 -- name: rows_of_job
-SELECT * FROM job;
+SELECT * FROM job ORDER BY id;
 
 -- name: rows_of_run
-SELECT * FROM run;
+SELECT * FROM run ORDER BY id;
 
 -- name: rows_of_recipe
-SELECT * FROM recipe;
+SELECT * FROM recipe ORDER BY id;
 
 -- name: rows_of_container
-SELECT * FROM container;
+SELECT * FROM container ORDER BY id;
 
 -- name: rows_of_item
-SELECT * FROM item;
+SELECT * FROM item ORDER BY id;
 
 -- name: rows_of_attempt
-SELECT * FROM attempt;
+SELECT * FROM attempt ORDER BY item_id, serial;
 
 -- name: rows_of_version
-SELECT * FROM version;
+SELECT * FROM version ORDER BY item_id, number;
 
 -- name: rows_of_publish
-SELECT * FROM publish;
+SELECT * FROM publish ORDER BY item_id;
+
+-- name: rows_of_control
+SELECT * FROM control ORDER BY id;

@@ -1,7 +1,7 @@
 -- The ledger of onward: what was done, from what, with what, and what is still to be delivered.
 --
--- Every row of job .. publish is also in the journal, whole, as it was written; the tables can be rebuilt from it.
--- signature and memo are caches: not journaled, and may be thrown away at any time.
+-- Every row of job .. control is also in the journal, whole, as it was written; the tables can be rebuilt from it.
+-- signature and memo are caches: not journaled, and may be thrown away at any time. archive says where entries went.
 -- Instants are INTEGER microseconds since 1970-01-01T00:00:00Z; file times are nanoseconds; sizes are bytes.
 -- Digests are 32-byte blobs here, `sha256:<hex>` at the edge. Column order is the order of fields in model/record.py.
 
@@ -130,12 +130,26 @@ CREATE TABLE version (
 -- One row per item whose result is committed and not yet confirmed at its destination. Dropped when it is.
 CREATE TABLE publish (
     item_id  INTEGER PRIMARY KEY REFERENCES item (id),
-    kind     TEXT    NOT NULL CHECK (kind IN ('output', 'quarantine')),
-    version  INTEGER,                        -- the version to deliver; NULL for evidence of a quarantine
-    staged   TEXT    NOT NULL,               -- name in the staging folder
-    output   TEXT    NOT NULL,               -- where it goes, relative to the output folder
-    digest   BLOB    NOT NULL
+    kind     TEXT    NOT NULL CHECK (kind IN ('output', 'quarantine', 'retract')),
+    version  INTEGER,                        -- the version to deliver; NULL for evidence and where an output is to go
+    staged   TEXT    NOT NULL,               -- name in the staging folder; '' where an output is to go
+    output   TEXT    NOT NULL,               -- where it goes, or what is taken away; relative to the output folder
+    digest   BLOB    NOT NULL                -- of what is delivered, or of what is expected where it is taken away
 ) STRICT;
+
+-- One row per request of a person to a job. The last one stands; a stop yields to new only.
+CREATE TABLE control (
+    id            INTEGER PRIMARY KEY,       -- rises in the order the requests were recorded
+    job_id        INTEGER NOT NULL REFERENCES job (id),
+    request       TEXT    NOT NULL CHECK (request IN ('pause', 'resume', 'stop', 'new')),
+    who           TEXT    NOT NULL,          -- as in a run's environment: name and address, or the login
+    host          TEXT    NOT NULL,          -- where it was asked
+    pid           INTEGER NOT NULL,          -- the process that asked
+    why           TEXT    NOT NULL,          -- in the person's words; '' when none were given
+    requested_at  INTEGER NOT NULL,
+    obeyed_at     INTEGER                    -- since when nothing new can start, or may again; NULL: not yet answered
+) STRICT;
+CREATE INDEX control_by_job ON control (job_id);
 
 -- One row per transaction of a job: every row it wrote, in order. Append-only; each hash covers all before it.
 CREATE TABLE journal (
@@ -144,6 +158,16 @@ CREATE TABLE journal (
     recorded_at  INTEGER NOT NULL,
     payload      BLOB    NOT NULL,           -- JSON [[table, row], ...]; deflated when longer than 512 bytes
     hash         BLOB    NOT NULL,           -- sha256(domain, previous hash, seq, recorded_at, JSON)
+    PRIMARY KEY (job_id, seq)
+) STRICT;
+
+-- One row per prefix of a job's journal that was moved to a file. Not journaled: the journal goes on from its hash.
+CREATE TABLE archive (
+    job_id       INTEGER NOT NULL REFERENCES job (id),
+    seq          INTEGER NOT NULL CHECK (seq >= 1),      -- the last entry in the file
+    hash         BLOB    NOT NULL,           -- of that entry: the new start of the chain
+    file         TEXT    NOT NULL,           -- relative to the state folder
+    archived_at  INTEGER NOT NULL,
     PRIMARY KEY (job_id, seq)
 ) STRICT;
 

@@ -1,0 +1,95 @@
+"""What commands share that change a job's outputs or items without processing any: they are runs, too.
+
+They find the job with its pipeline, and they are recorded as runs of their own, so that history says who did what,
+and when. What each of them does is `rollback.py` and `prune.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from onward.engine.history import find_job
+from onward.engine.pipeline import Pipeline
+from onward.engine.plan import PlanCounts
+from onward.engine.run import Tally
+from onward.errors import NotFound
+from onward.ledger.base import Ledger, Reader, Transaction, open_ledger
+from onward.model.record import Job, Run
+from onward.model.states import RunStatus
+from onward.runs.metadata import RunMetadata
+from onward.runs.workspace import Workspace, find
+
+PipelineFinder = Callable[..., Pipeline]
+"""Returns the pipeline with this name; `root` is the folder that a stored file name is relative to."""
+
+
+class JobAtHand(NamedTuple):
+    """A job with all that is needed to work on it; `place` and `out` are absolute."""
+
+    workspace: Workspace
+    ledger: Ledger
+    job: Job
+    pipeline: Pipeline
+    place: str
+    out: str
+
+
+@contextmanager
+def job_at_hand(
+    name: str | None, state: str | None, find_pipeline: PipelineFinder, *, writes: bool
+) -> Iterator[JobAtHand]:
+    """Open the ledger, and find a job and its pipeline.
+
+    Args:
+        name: The job; the one that ran last by default.
+        state: State folder; discovered by default.
+        find_pipeline: See `PipelineFinder`.
+        writes: False only asks questions.
+
+    Raises:
+        NotFound: There is no such job.
+        PipelineInvalid: Its pipeline is not there any more.
+    """
+    workspace = find(state)
+    if not workspace.exists():
+        msg = f"There is no ledger in '{workspace.state}'. Begin with `onward run PIPELINE INPUT --out DIR`."
+        raise NotFound(msg)
+    ledger = open_ledger(workspace.ledger, writes=writes)
+    try:
+        job = find_job(ledger, name)
+        pipeline = find_pipeline(job.pipeline, root=workspace.root)
+        yield JobAtHand(
+            workspace, ledger, job, pipeline, workspace.absolute(job.source), workspace.absolute(job.out)
+        )
+    finally:
+        ledger.close()
+
+
+def begin(
+    job: Job, label: str, name: str, command: Mapping[str, object], started_at: int, tx: Transaction
+) -> Run:
+    """Return the row of a run that processes nothing: running, with an id and a name of its own."""
+    unique = name
+    count = 1
+    while tx.run(unique) is not None:
+        count += 1
+        unique = f"{name}_{count}"
+    metadata = RunMetadata.collect()
+    environment = json.dumps({**metadata.as_dict(), **command})
+    return Run(
+        tx.allocate("run"), job.id, unique, label, RunStatus.RUNNING.value, started_at, None, os.getpid(),
+        metadata.host, environment, "{}", None, None,
+    )
+
+
+def counts_without_work(ledger: Reader, job: Job) -> dict[str, int]:
+    """Return the counts of a run that processed nothing: as many items as the last one saw, all of them left alone."""
+    last = next((run.counts for run in ledger.runs(job.id) if run.counts is not None), None)
+    total = 0 if last is None else int(json.loads(last)["total"])
+    return {**dict.fromkeys(Tally(PlanCounts()).as_counts(), 0), "total": total, "skipped": total}
+
+
