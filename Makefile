@@ -10,6 +10,7 @@ OUT    ?= out/filings
 .PHONY: run test test-long lint types docs crash laws bench accuracy clean
 
 run: $(VENV)/.run
+	@$(BIN)/python -m compileall -q src
 	@$(BIN)/onward run filings examples/filings --out $(OUT)
 
 test: $(VENV)/.dev
@@ -36,6 +37,7 @@ laws: $(VENV)/.dev
 	$(BIN)/python -m pytest -q tests -k "law or laws"
 
 bench: $(VENV)/.dev
+	@$(BIN)/python -m compileall -q src
 	$(BIN)/python -m bench $(BENCH)
 
 # make accuracy FILINGS=folder/of/filings ORACLES=folder/of/oracles

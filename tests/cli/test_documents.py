@@ -25,7 +25,7 @@ FIELDS: dict[str, set[str]] = {
     "onward.explain/1": {"schema", "job", "key", "action", "reason", "state", "note", "tries", "parts", "unresolved"},
     "onward.history/1": {"schema", "job", "runs"},
     "onward.lineage/1": {"schema", "asked", "edges"},
-    "onward.verify/1": {"schema", "job", "checked", "repaired", "findings"},
+    "onward.verify/1": {"schema", "job", "checked", "repaired", "elsewhere", "findings"},
 }
 RUN_COUNTS = {
     "total", "new", "changed", "retried", "processed", "skipped", "failed", "quarantined", "held", "discarded",

@@ -111,6 +111,7 @@ def test_watching_fills_a_terminal_of_any_size_and_ends_with_ctrl_c(columns: int
     farm = plant(MIXED)
     process = holding(farm)
     wait_until(lambda: len(farm.onward("status", "--json").document["failed"]) == 2, what="the bad ones")
+    wait_until(lambda: farm.pending() == [], what="the last confirmation")
     before = ledger_bytes(farm)
 
     screen, code = watched(farm, columns, lines)

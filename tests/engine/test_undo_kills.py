@@ -89,7 +89,7 @@ ROLLBACK_KILLS = [
     *((point, n) for point in points("rollback-") for n in ((1, 2) if point == FaultPoint.ROLLBACK_STAGED else (1,))),
     (FaultPoint.KEPT, 1),
     *((point, n) for point in (FaultPoint.LINKED, FaultPoint.RETRACTING, FaultPoint.RENAMED) for n in (1, 3)),
-    (FaultPoint.PUBLISHED, 2),  # recovery passes it first
+    (FaultPoint.PUBLISHED, 1),
     *((point, 1) for point in RECOVERY),
 ]
 DECIDED = {FaultPoint.ROLLBACK_COMMITTED, FaultPoint.ROLLBACK_DELIVERED, FaultPoint.ROLLBACK_CONFIRMED, *DELIVERY}

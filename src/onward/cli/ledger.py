@@ -1,16 +1,22 @@
-"""`onward ledger`: info, migrate, backup, rebuild, archive."""
+"""`onward ledger`: info, migrate, backup, rebuild, archive; export and import of manifests."""
 
 from __future__ import annotations
 
 import click
 
+from onward.cli.manifest import export_manifest, import_manifest
+
 _STATE = click.option("--state", metavar="DIR", help="State folder; the nearest .onward/ by default.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
 
-@click.group(short_help="Look after the ledger: info, migrate, backup, rebuild, archive.")
+@click.group(short_help="Look after the ledger: info, migrate, backup, rebuild, archive, export, import.")
 def ledger() -> None:
     """Look after the ledger."""
+
+
+ledger.add_command(export_manifest)
+ledger.add_command(import_manifest)
 
 
 @ledger.command()

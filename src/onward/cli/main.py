@@ -35,6 +35,8 @@ COMMANDS = {
     "retry": ("quarantine", "Run again what failed or is quarantined."),
     "quarantine": ("quarantine", "Look at what waits for a person, and decide."),
     "ledger": ("ledger", "Look after the ledger: info, migrate, backup, rebuild."),
+    "manifest": ("manifest", "Look after a shared manifest: check, merge, repair."),
+    "init": ("manifest", "Make the state folder; teach git to merge manifests."),
     "doctor": ("doctor", "Check the installation and print every setting with its origin."),
     "completion": ("completion", "Print the shell completion script."),
 }
@@ -137,4 +139,7 @@ def main() -> None:
         text = error.strerror or str(error)
         click.echo(f"onward:{where} {shown(text)}. What was reported done stands; run again.", err=True)
         code = 1
+    # The last collection would look at everything that was imported, which takes a tenth of a short command, and find
+    # nothing that the end of the process does not free. Whatever was registered to run at exit still does.
+    gc.freeze()
     sys.exit(code if isinstance(code, int) else 0)

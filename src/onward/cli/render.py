@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -15,9 +14,6 @@ import click
 from onward import clock
 from onward.engine.answer import Answer
 from onward.engine.batch import Watcher
-from onward.engine.commit import Finished
-from onward.engine.recover import Recovery
-from onward.engine.run import Line, Tally
 from onward.model.item import printable
 from onward.model.reason import Action, Reason
 from onward.model.states import ItemState, RunStatus
@@ -27,8 +23,11 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
+    from onward.engine.commit import Finished
     from onward.engine.doctor import Examination
     from onward.engine.explain import Explanation
+    from onward.engine.recover import Recovery
+    from onward.engine.run import Line, Tally
     from onward.engine.verify import Verification
     from onward.model.lineage import Edge
 
@@ -88,7 +87,8 @@ def run(answer: Answer, *, as_json: bool) -> None:
     lines = list(answer.items)
     failures = head["failures"]
     assert isinstance(failures, list)
-    _table([line for line in lines if line.outcome != "processed"], {one["key"]: one["reason"] for one in failures})
+    others = [line for line in lines if line.outcome not in ("processed", "adopted")]
+    _table(others, {one["key"]: one["reason"] for one in failures})
     done = [line for line in lines if line.outcome == "processed"]
     if done:
         reasons: dict[str, int] = {}
@@ -157,6 +157,9 @@ class _Plain(Watcher):
             "where nothing shows that they were done",
             err=True,
         )
+
+    def told(self, sentence: str) -> None:
+        click.echo(f"manifest: {printable(sentence)}", err=True)
 
     def memory_high(self, used_mb: float, workers: int) -> None:
         click.echo(f"High memory usage: {used_mb:.1f}MB; going on with {workers} at once", err=True)
@@ -315,21 +318,28 @@ def lineage(asked: str, edges: Sequence[Edge], *, as_json: bool) -> None:
 
 
 def _edge(edge: Edge) -> dict[str, object]:
+    from dataclasses import asdict
+
     return {**asdict(edge), "recorded_at": clock.text(edge.recorded_at)}
 
 
 def verification(found: Verification, *, as_json: bool) -> None:
     """Print what verify found."""
     if as_json:
+        from dataclasses import asdict
+
         document({
             "schema": "onward.verify/1", "job": found.job, "checked": found.checked, "repaired": found.repaired,
-            "findings": [asdict(finding) for finding in found.findings],
+            "elsewhere": found.elsewhere, "findings": [asdict(finding) for finding in found.findings],
         })
         return
     for finding in found.findings[: 5 * _SHOWN_MAX]:
         click.echo(f"{finding.problem:<15} {printable(finding.output)}")
+    if found.elsewhere:
+        click.echo(f"elsewhere       {found.elsewhere} adopted, and made where a shared manifest says; not here")
     if not found.findings:
-        click.echo(f"job {printable(found.job)}: all {found.checked} outputs are as recorded.")
+        here = found.checked - found.elsewhere
+        click.echo(f"job {printable(found.job)}: all {here} outputs are as recorded.")
         return
     click.echo(f"job {printable(found.job)}: {found.checked} outputs looked at, {len(found.findings)} findings.")
     if found.repaired:

@@ -102,6 +102,14 @@ def checked(found: RunCheck, *, as_json: bool) -> None:
         f"run {report.run.name} of {printable(report.job.name)}: {counts['processed']} processed, "
         f"{counts['skipped']} skipped, {len(report.failures)} failed; {', '.join(told)}."
     )
+    if found.manifest is not None:
+        differs = found.manifest["differs"]
+        assert isinstance(differs, list)
+        click.echo(
+            f"manifest {printable(str(found.manifest['path']))}: {found.manifest['success']} done, "
+            f"{found.manifest['failed']} failed; "
+            + (f"it says something else of {len(differs)} of these outputs." if differs else "it says the same.")
+        )
     if not found.is_validated and found.items:
         click.echo("`--validate` also reads each of them, and asks the pipeline's checks again.")
 

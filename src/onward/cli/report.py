@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING
 
@@ -63,7 +64,8 @@ def check(ctx: click.Context, /, run: str, validate: bool, state: str | None, as
         found = pick_run(ledger, run)
         again = report_again(ledger, workspace, found)
         trial = _trial(find_pipeline(again.report.job.pipeline, root=workspace.root)) if validate else None
-        checked = check_run(ledger, again.report, trial)
+        manifest = json.loads(again.report.job.options).get("manifest")
+        checked = check_run(ledger, again.report, trial, manifest and workspace.absolute(manifest))
         render_report.checked(checked, as_json=as_json)
         ctx.exit(0 if checked.is_good else 1)
 

@@ -33,6 +33,14 @@ def _shared(command: F) -> F:
         click.option("--validate/--no-validate", default=True, help="Run the pipeline's checks (default: yes)."),
         click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Set one setting."),
         click.option("--config", "config_file", metavar="FILE", help="Read settings from this TOML file."),
+        click.option(
+            "--manifest", is_flag=False, flag_value="", metavar="[PATH]",
+            help="Skip what this shared manifest tells of, and keep it in step; INPUT/.manifest.json by default. "
+            "Written last, or as --manifest=PATH.",
+        ),
+        click.option(
+            "--require-outputs", is_flag=True, help="Make what was adopted from a manifest anew if it is not here."
+        ),
         click.option("--state", metavar="DIR", help="State folder; the nearest .onward/ by default."),
         click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout."),
     ]
@@ -73,15 +81,19 @@ def run(
     PIPELINE is a room (filings), or your own: module:name or file.py:name.
     Whatever was reported done survives any crash; the same command goes on where it ended.
     """
-    from onward.cli import render, render_quarantine
+    from onward.cli import render
     from onward.errors import UsageError
 
     if incremental and full:
         msg = "--incremental and --full exclude each other."
         raise UsageError(msg)
     batch = _prepare(pipeline, place, out, assignments, full=full, **options)
+    # What was imported stays; without this the first collection would look at all of it, which takes four milliseconds.
+    gc.freeze()
     gc.enable()  # see cli/main.py
     if inspect_quarantine:
+        from onward.cli import render_quarantine
+
         render_quarantine.waiting(*batch.quarantined(), as_json=as_json)
         return
     if dry_run:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from onward.ledger.base import Reader
 from onward.model.attempt import after_failure
 from onward.model.failure import FailureClass, class_of_end
+from onward.model.reason import Reason
 from onward.model.record import Attempt, Run
 from onward.model.states import ItemState, Outcome
 
@@ -91,7 +92,10 @@ def account(ledger: Reader, run: Run) -> Account:
     """Walk the attempts of a run once and count."""
     count = _Count()
     for attempt, key in ledger.attempts_of_run(run.id):
-        count.add(attempt, key)
+        if attempt.reason == Reason.ADOPTED:  # somebody else's work, and not this run's time
+            count.reasons[attempt.reason] += 1
+        else:
+            count.add(attempt, key)
     steps, step_s = over_time(count.ends, run.started_at)
     return Account(
         outcomes=dict(count.outcomes),

@@ -139,5 +139,8 @@ def _anchors(
     if isinstance(seq, int) and isinstance(text, str) and _TYPED.fullmatch(f"{seq}:{text}"):
         yield job, Anchor(seq, bytes.fromhex(text.removeprefix("sha256:")), where, ledger)
         return
+    runs = value.get("runs")  # of a manifest
+    for run in runs.values() if isinstance(runs, dict) else ():
+        yield from _anchors(run, where, job, ledger, depth + 1)
     for name in ("anchor", "anchors", "jobs"):
         yield from _anchors(value.get(name), where, job, ledger, depth + 1)

@@ -42,6 +42,8 @@ def run_lines(ledger: Reader, run_id: int, tally: Tally) -> Iterator[Line]:
     last: Line | None = None
     for attempt, key in ledger.attempts_of_run(run_id):
         first = last if last is not None and last.key == key else None
+        if first is not None and first.reason == Reason.ADOPTED:
+            first, last = None, None  # adopted, and then made anew: why it was made anew is what counts
         if first is None and last is not None:
             yield last
         while at < len(others) and others[at].key < key:
@@ -52,6 +54,9 @@ def run_lines(ledger: Reader, run_id: int, tally: Tally) -> Iterator[Line]:
         outcome = "processed" if attempt.outcome == "succeeded" else attempt.outcome
         if key in tally.failures and key not in tally.waiting:
             outcome = "quarantined"
+        if attempt.reason == Reason.ADOPTED:
+            last = Line(key, Action.SKIP, reason, "adopted")
+            continue
         last = Line(key, Action.RETRY if is_retry else Action.PROCESS, reason, outcome)
     if last is not None:
         yield last

@@ -44,12 +44,12 @@ def write_artifacts(
     Raises:
         OSError: They cannot be written.
     """
-    context.save_config(config)
+    context.write_config(config)
     texts = Answer(report.document(), items()).texts()
     write_atomic(report.file, (text.encode() for text in texts), scratch=context.scratch, durable=False)
     if has_news:
         context.save_metrics(report.metrics_document())
-        write_page(os.path.join(context.output_dir, PAGE), report, items(), scratch=context.scratch)
+        write_page(os.path.join(context.folder, PAGE), report, items(), scratch=context.scratch)
 
 
 def write_page(path: str, report: Report, items: Iterator[Line], *, scratch: str | None = None) -> None:

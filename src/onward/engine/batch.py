@@ -10,22 +10,20 @@ import os
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from onward import clock
 from onward.disk.lock import FileLock, LockHeld
 from onward.disk.staging import PRIVATE
 from onward.engine.answer import Answer, run_lines
 from onward.engine.code_memo import code_part
-from onward.engine.commit import Finished
-from onward.engine.executor import DEFAULT, find_executor
+from onward.engine.executors import DEFAULT, find_executor
 from onward.engine.file_sink import RUNS_FOLDER
 from onward.engine.pipeline import Entry, Pipeline
 from onward.engine.plan import Wish
-from onward.engine.quarantine import Waiting, waiting
-from onward.engine.recover import Recovery
 from onward.engine.reporting import Reporting
-from onward.engine.run import Line, Request, Tally, make_plan, refuse_mistakes, run
+from onward.engine.run import Ended, Line, Request, Tally, make_plan, refuse_mistakes, run
 from onward.engine.standing import Standing, Stop
 from onward.errors import JobBusy, NotFound, OutputTaken, SettingInvalid, UsageError
 from onward.ledger.base import Ledger, Reader, empty_ledger, open_ledger
@@ -41,9 +39,24 @@ from onward.runs.context import RunContext
 from onward.runs.metadata import RunMetadata
 from onward.runs.workspace import Workspace, default_job_name, find
 
+if TYPE_CHECKING:
+    from onward.engine.commit import Finished
+    from onward.engine.manifest_exchange import ManifestExchange
+    from onward.engine.quarantine import Waiting
+    from onward.engine.recover import Recovery
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+_NO_SETTINGS: Mapping[str, object] = MappingProxyType({})
+
+
+MANIFEST = ".manifest.json"
+"""What a manifest is called, unless somebody says otherwise; stands in the input folder."""
+
+
+_NEW_JOB = -1
+"""Stands for a job that has no row yet, where a plan supposes that it has items."""
+
+
+class Options(NamedTuple):
     """What a person may say about one run; every field has the default of the command line.
 
     Attributes:
@@ -64,12 +77,14 @@ class Options:
         prune_deleted: Give a tombstone to what left the input, before anything is processed.
         yes: Prune even what looks like a mistake.
         new: Run a stopped job again; what is done stays done.
+        manifest: Keep this manifest in step, and adopt what it tells of; True or '' is the one in the input folder.
+        require_outputs: Make what was adopted anew where its output is not here.
         spec: How the pipeline was named on the command line.
     """
 
     job: str | None = None
     state: str | None = None
-    settings: Mapping[str, object] = field(default_factory=dict)
+    settings: Mapping[str, object] = _NO_SETTINGS
     config_file: str | None = None
     run_name: str = ""
     workers: int | None = None
@@ -84,6 +99,8 @@ class Options:
     prune_deleted: bool = False
     yes: bool = False
     new: bool = False
+    manifest: str | os.PathLike[str] | bool | None = None
+    require_outputs: bool = False
     spec: str | None = None
 
 
@@ -105,6 +122,9 @@ class Watcher:
     def memory_high(self, used_mb: float, workers: int) -> None:
         """So much memory is used, in MB, that there will be no more than so many workers."""
 
+    def told(self, sentence: str) -> None:
+        """Something about the manifest that a person should hear of."""
+
     def ended(self) -> None:
         """Nothing more is acknowledged."""
 
@@ -125,17 +145,26 @@ class NeverStop:
         return nullcontext()
 
 
-@dataclass(slots=True)
 class Batch:
     """A pipeline, an input and an output that belong together, and the ledger that knows them."""
 
-    pipeline: Pipeline
-    place: str
-    out: str
-    options: Options
-    workspace: Workspace
-    settings: dict[str, sources.Setting]
-    limits: Limits = field(default_factory=Limits)
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        place: str,
+        out: str,
+        options: Options,
+        workspace: Workspace,
+        settings: dict[str, sources.Setting],
+        limits: Limits,
+    ) -> None:
+        self.pipeline = pipeline
+        self.place = place
+        self.out = out
+        self.options = options
+        self.workspace = workspace
+        self.settings = settings
+        self.limits = limits
 
     @classmethod
     def prepare(cls, pipeline: Pipeline, place: str, out: str, options: Options) -> Batch:
@@ -202,6 +231,7 @@ class Batch:
             UsageError: Something about the command is wrong.
             LedgerError: The ledger cannot be read.
         """
+        exchange = self._exchange(Watcher())
         ledger = self._read_ledger()
         try:
             job = None if ledger is None else self._find_job(ledger)
@@ -210,15 +240,26 @@ class Batch:
             self.pipeline.sink.attach(self.out)
             if job is not None and request.wish.prunes:
                 refuse_mistakes(self.pipeline, reader, job, request)
-            plan = make_plan(self.pipeline, reader, job.id if job else 0, request)
+            seen: Reader = reader
+            job_id = job.id if job else 0
+            if exchange is not None:
+                exchange.look(self.pipeline, reader, job_id, request)
+                job_id = job_id or _NEW_JOB
+                seen = exchange.supposed(reader, job_id)
+            plan = make_plan(self.pipeline, seen, job_id, request)
             lines = [Line(p.key, p.decision.action.value, p.decision.reason, None) for p in plan]
+            if exchange is not None:
+                lines += exchange.lines({line.key for line in lines})
             counts = Tally(plan.counts).as_counts()
             head: dict[str, object] = {
                 "schema": "onward.plan/1",
                 "job": job.name if job else self._job_name(),
                 "counts": {name: counts[name] for name in _PLAN_COUNTS},
                 "out": self.out,
-                "problems": [{"place": p.key, "error": p.error} for p in plan.problems],
+                "problems": [
+                    {"place": p.key, "error": p.error}
+                    for p in (*plan.problems, *(exchange.problems if exchange is not None else ()))
+                ],
             }
             lines.sort(key=lambda line: line.key)
             return Answer(head, iter(lines))
@@ -241,6 +282,7 @@ class Batch:
             OSError: The disk failed; what was acknowledged stands.
         """
         watcher = watcher or Watcher()
+        exchange = self._exchange(watcher)
         self.workspace.create()
         ledger = open_ledger(self.workspace.ledger)
         try:
@@ -291,6 +333,10 @@ class Batch:
                     reporting.memory_high(used_mb, workers)
                     watcher.memory_high(used_mb, workers)
 
+                def write_artifacts(ended: Ended) -> str:
+                    found = exchange.problems if exchange is not None else ()
+                    return reporting.write(ended._replace(problems=[*ended.problems, *found]))
+
                 try:
                     ended = run(
                         self.pipeline,
@@ -303,17 +349,24 @@ class Batch:
                         on_recovered=recovered,
                         on_progress=progress,
                         on_pressure=pressure,
-                        write_artifacts=reporting.write,
+                        write_artifacts=write_artifacts,
+                        exchange=exchange,
                     )
                 finally:
                     reporting.close()
                 watcher.ended()
-                yield Answer(reporting.report.answer(), run_lines(ledger, ended.run.id, ended.tally))
+                answer = reporting.report.answer()
+                if exchange is not None:
+                    exchange.export(ledger, job, ended)
+                    answer["problems"] = exchange.told_in(answer["problems"])
+                yield Answer(answer, run_lines(ledger, ended.run.id, ended.tally))
         finally:
             ledger.close()
 
     def quarantined(self) -> tuple[str, list[Waiting]]:
         """Return the job's name and what waits in its quarantine; nothing where it was never run."""
+        from onward.engine.quarantine import waiting
+
         ledger = self._read_ledger()
         if ledger is None:
             return self._job_name(), []
@@ -349,6 +402,34 @@ class Batch:
         return self.pipeline.source.hash(self.place, [entry])[0]
 
     # -- parts
+
+    def _exchange(self, watcher: Watcher) -> ManifestExchange | None:
+        """Open the manifest that this batch is to be kept in step with.
+
+        Raises:
+            SettingInvalid: It would be taken for an input.
+            LedgerError: It cannot be read; it was left as it is.
+        """
+        if self.options.manifest is None or self.options.manifest is False:
+            return None
+        from onward.engine.manifest_exchange import ManifestExchange
+
+        where = self._manifest()
+        within = os.path.relpath(where, self.place).split(os.sep)
+        if within[0] != ".." and not any(part.startswith(".") for part in within):
+            msg = (
+                f"The manifest '{printable(where)}' stands in the input folder and would be taken for an input. "
+                "Give it a name that begins with a dot, or another place."
+            )
+            raise SettingInvalid(msg)
+        return ManifestExchange(where, self.place, self.out, watcher.told)
+
+    def _manifest(self) -> str:
+        given = self.options.manifest
+        if given is True or not given:
+            return os.path.join(self.place, MANIFEST)
+        path = os.path.abspath(os.fspath(given))
+        return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
 
     def _read_ledger(self) -> Ledger | None:
         return open_ledger(self.workspace.ledger, writes=False) if self.workspace.exists() else None
@@ -403,8 +484,11 @@ class Batch:
         """
         given = {name: setting.value for name, setting in self.settings.items() if setting.origin != "default"}
         secrets = [name for name, value in given.items() if sources.redact(name, value) != value]
+        manifest = self.options.manifest
+        keeps = {} if manifest is None or manifest is False else {"manifest": self.workspace.relative(self._manifest())}
         return json.dumps({
             **json.loads(before),
+            **keeps,
             "settings": {
                 name: sources.redact(name, value)
                 for name, value in self.options.settings.items()
@@ -443,6 +527,7 @@ class Batch:
             wish=Wish(
                 full=self.options.full, force=frozenset(self.options.force), rehash=self.options.rehash,
                 prunes=self.options.prune_deleted, only_failed=self.options.only_failed,
+                requires_outputs=self.options.require_outputs,
             ),
             validates=self.options.validate,
             workers=self.options.workers or os.cpu_count() or 1,
@@ -492,10 +577,10 @@ _PLAN_COUNTS = ("total", "new", "changed", "retried", "skipped", "held", "delete
 
 def run_with_options(pipeline: Pipeline, place: str, out: str, options: Mapping[str, object]) -> dict[str, object]:
     """Run a pipeline as the library does: keyword options in, the document of `--json` out."""
-    known = {name: value for name, value in options.items() if name in Options.__dataclass_fields__}
+    known = {name: value for name, value in options.items() if name in Options._fields}
     if len(known) != len(options):
         unknown = ", ".join(sorted(set(options) - set(known)))
-        msg = f"Pipeline.run() does not take {unknown}. It takes {', '.join(Options.__dataclass_fields__)}."
+        msg = f"Pipeline.run() does not take {unknown}. It takes {', '.join(Options._fields)}."
         raise UsageError(msg)
     batch = Batch.prepare(pipeline, place, out, Options(**known))  # type: ignore[arg-type]  # checked field by field
     with batch.run() as outcome:

@@ -26,6 +26,7 @@ from onward.model.record import Attempt, Version, to_digest
 from onward.model.states import Outcome
 
 SUPERSEDED = "superseded"
+ELSEWHERE = "elsewhere"
 OK = "ok"
 
 
@@ -39,8 +40,8 @@ class Checked(NamedTuple):
         output: Path relative to the output folder.
         digest: Digest of the output's bytes as made.
         validation: What the checks said then.
-        finding: `ok`, `superseded` by a later run, `output-missing`, `output-altered`, or the reason why a check, or
-            reading, fails today.
+        finding: `ok`, `superseded` by a later run, `elsewhere` (adopted, and its output never was here),
+            `output-missing`, `output-altered`, or the reason why a check, or reading, fails today.
         detail: In a sentence, where there is more to say.
     """
 
@@ -56,7 +57,7 @@ class Checked(NamedTuple):
     @property
     def is_good(self) -> bool:
         """Say whether nothing is wrong."""
-        return self.finding in (OK, SUPERSEDED)
+        return self.finding in (OK, SUPERSEDED, ELSEWHERE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,11 +68,13 @@ class RunCheck:
         report: What the run did.
         is_validated: The outputs were read.
         items: What the run processed, by key.
+        manifest: What the manifest says that the job is kept in step with; None where there is none.
     """
 
     report: Report
     is_validated: bool
     items: list[Checked]
+    manifest: Mapping[str, object] | None = None
 
     @property
     def is_good(self) -> bool:
@@ -91,6 +94,7 @@ class RunCheck:
             "counts": dict(report.counts),
             "failures": [{"key": item.key, "reason": item.reason, "message": item.message} for item in report.failures],
             "items": [item._asdict() for item in self.items],
+            **({"manifest": self.manifest} if self.manifest is not None else {}),
         }
 
 
@@ -106,17 +110,28 @@ class Trial(NamedTuple):
     begin: Callable[[str, dict[str, object]], Callable[[Task], executor.Report]]
 
 
-def check_run(ledger: Reader, report: Report, trial: Trial | None) -> RunCheck:
+def check_run(ledger: Reader, report: Report, trial: Trial | None, manifest: str | None = None) -> RunCheck:
     """Look at what a run made.
 
     Args:
         ledger: Where it is recorded.
         report: Of the run.
         trial: Read every output and try it; None only looks whether it is there, with the size it had.
+        manifest: The manifest that the job is kept in step with, absolute, or None.
+
+    Raises:
+        LedgerError: The manifest cannot be read.
     """
     attempt = None if trial is None else trial.begin(report.out, json.loads(report.run.config))
     items = [_checked(ledger, report, made, key, version, attempt) for made, key, version in _made(ledger, report)]
-    return RunCheck(report=report, is_validated=trial is not None, items=items)
+    told = None
+    if manifest is not None:
+        from onward.engine.manifest_exchange import compare
+
+        told = compare(
+            manifest, report.place, ((item.key, item.digest) for item in items if item.finding != SUPERSEDED)
+        )
+    return RunCheck(report=report, is_validated=trial is not None, items=items, manifest=told)
 
 
 def _made(ledger: Reader, report: Report) -> Iterator[tuple[Attempt, str, Version]]:
@@ -137,11 +152,14 @@ def _checked(
     found = Checked(
         key, made.serial, to_digest(version.content), version.output, to_digest(version.digest), version.validation, OK
     )
-    current = ledger.item(made.item_id).version
+    item = ledger.item(made.item_id)
+    current = item.version
     if current != version.number:
         later = None if current is None else _run_of(ledger, made.item_id, current)
         return found._replace(finding=SUPERSEDED, detail=f"by run {later}" if later else "")
     path = os.path.join(report.out, version.output)
+    if item.note == Reason.ADOPTED and not os.path.lexists(path):
+        return found._replace(finding=ELSEWHERE)
     if attempt is None:
         return _seen(found, path, version)
     tried = attempt(Task(made.item_id, made.serial, version.output, os.fsencode(version.output), ""))

@@ -68,6 +68,11 @@ def examine(pipeline: Pipeline | None, *, state: str | None, config_file: str | 
         found.update(
             sources.gather(pipeline.name, declared, flags={}, config_file=config_file, root=workspace.root)
         )
+        own = {"deadline_s": pipeline.deadline_s, "memory_mb": pipeline.memory_mb}
+        limits = sources.gather_limits(
+            pipeline.name, declared, flags={}, config_file=config_file, root=workspace.root, own=own
+        )
+        found.update((name, limit) for name, limit in limits.items() if name not in found)
     answers = (
         _python(), _sqlite(), _state(workspace), *_ledger(workspace), _disk(workspace), _library("lxml", "filings")
     )

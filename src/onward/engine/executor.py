@@ -1,16 +1,14 @@
 """What the engine asks of whatever runs tasks, and the values that cross between the two.
 
 Only small facts cross: a task says what to try, a report what came of it. Results themselves stay where the worker
-staged them. Executors live in `workers/`, one a file, found by name; the engine never imports one.
+staged them. Executors live in `workers/`, one a file; how one is found by its name is `executors.py`.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from onward.errors import UsageError
 from onward.model.pressure import THRESHOLD_MB
 
 if TYPE_CHECKING:
@@ -127,26 +125,3 @@ class Assignment(NamedTuple):
     memory_mb: int | None = None
     memory_threshold_mb: float = THRESHOLD_MB
     on_pressure: Callable[[float, int], None] = lambda used_mb, workers: None
-
-
-DEFAULT = "local"
-
-
-def executor(name: str, assignment: Assignment) -> Executor:
-    """Start the executor of this name."""
-    made: Executor = find_executor(name)(assignment)
-    return made
-
-
-def find_executor(name: str) -> Callable[[Assignment], Executor]:
-    """Return what starts the executor of this name: `start` in the module `onward.workers.<name>`.
-
-    Raises:
-        UsageError: There is no such executor.
-    """
-    try:
-        start: Callable[[Assignment], Executor] = importlib.import_module(f"onward.workers.{name}").start
-    except (ModuleNotFoundError, AttributeError) as error:
-        msg = f"There is no executor '{name}'; use '{DEFAULT}'."
-        raise UsageError(msg) from error
-    return start

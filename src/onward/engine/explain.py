@@ -81,7 +81,8 @@ def explain(batch: Batch, ledger: Ledger, job: Job, key: str) -> Explanation:
     if planned is None and known is None:
         msg = f"The job '{job.name}' has no item '{printable(key)}'. Keys are paths relative to the input."
         raise NotFound(msg)
-    action, reason = (Action.SKIP, Reason.UNCHANGED) if planned is None else planned.decision
+    settled = Reason.ADOPTED if known is not None and known.item.note == Reason.ADOPTED else Reason.UNCHANGED
+    action, reason = (Action.SKIP, settled) if planned is None else planned.decision
     versions = code_versions(batch.pipeline)
     unresolved = {(u.name, u.where, u.why) for version in versions.values() for u in version.unresolved}
     return Explanation(

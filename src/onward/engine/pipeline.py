@@ -10,11 +10,13 @@ import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import IO, NamedTuple, Protocol, runtime_checkable
+from typing import IO, TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from onward.errors import PipelineInvalid
 from onward.model.config import flatten
-from onward.model.validation import Check
+
+if TYPE_CHECKING:
+    from onward.model.validation import Check
 
 Step = Callable[..., object]
 CheckFunction = Callable[..., "Check | Iterable[Check] | bool | str | None"]

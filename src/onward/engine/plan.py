@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
@@ -45,23 +44,27 @@ class Planned(NamedTuple):
     owns_output: bool = True
 
 
-@dataclass(slots=True)
 class PlanCounts:
     """How many items there are and what is to be done; filled while the plan is walked."""
 
-    total: int = 0
-    skipped: int = 0
-    new: int = 0
-    changed: int = 0
-    retried: int = 0
-    held: int = 0
-    discarded: int = 0
-    deleted: int = 0
+    __slots__ = ("changed", "deleted", "discarded", "held", "new", "retried", "skipped", "total")
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.skipped = 0
+        self.new = 0
+        self.changed = 0
+        self.retried = 0
+        self.held = 0
+        self.discarded = 0
+        self.deleted = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class Wish(NamedTuple):
     """What a person asks of one run.
+
+    A tuple, as all values are that a run makes at start, also one that finds nothing to do: to make the class of a
+    dataclass takes half a millisecond, and there were twenty.
 
     Attributes:
         full: Process everything.
@@ -69,6 +72,7 @@ class Wish:
         rehash: Read every input's bytes, whatever its signature says.
         prunes: Give a tombstone to what left the source.
         only_failed: Process nothing but what is failed or quarantined.
+        requires_outputs: Make what was adopted anew where its output is not here.
     """
 
     full: bool = False
@@ -76,6 +80,7 @@ class Wish:
     rehash: bool = False
     prunes: bool = False
     only_failed: bool = False
+    requires_outputs: bool = False
 
 
 class Today:
@@ -95,7 +100,6 @@ class Today:
         return frozenset(row_id for row_id, difference in self._difference.items() if difference is not None)
 
 
-@dataclass(slots=True)
 class Plan:
     """One walk over a source.
 
@@ -107,20 +111,35 @@ class Plan:
         counts: Complete when the walk is.
     """
 
-    ledger: Reader
-    job_id: int
-    source: Source
-    sink: Sink
-    place: str
-    leave_out: Sequence[str]
-    today: Today
-    wish: Wish
-    now: int
-    expected: int
-    close_in_child: Callable[[], None]
-    counts: PlanCounts = field(default_factory=PlanCounts)
-    ready: list[ContainerState] = field(default_factory=list)
-    problems: list[ScanProblem] = field(default_factory=list)
+    def __init__(
+        self,
+        *,
+        ledger: Reader,
+        job_id: int,
+        source: Source,
+        sink: Sink,
+        place: str,
+        leave_out: Sequence[str],
+        today: Today,
+        wish: Wish,
+        now: int,
+        expected: int,
+        close_in_child: Callable[[], None],
+    ) -> None:
+        self.ledger = ledger
+        self.job_id = job_id
+        self.source = source
+        self.sink = sink
+        self.place = place
+        self.leave_out = leave_out
+        self.today = today
+        self.wish = wish
+        self.now = now
+        self.expected = expected
+        self.close_in_child = close_in_child
+        self.counts = PlanCounts()
+        self.ready: list[ContainerState] = []
+        self.problems: list[ScanProblem] = []
 
     def __iter__(self) -> Iterator[Planned]:
         """Walk the source once; yields every item that is not skipped as unchanged, container by container."""
@@ -171,7 +190,8 @@ class Plan:
         yield from self._look_at_all(moved, row_id)
 
     def _trusts(self) -> bool:
-        return not (self.wish.full or self.wish.rehash or self.wish.force)
+        wish = self.wish
+        return not (wish.full or wish.rehash or wish.force or wish.requires_outputs)
 
     def _look_at_few(
         self, moved: Moved, row_id: int, few: list[tuple[Entry, bytes]], kept: list[bytes]
@@ -308,6 +328,12 @@ class Plan:
             case Action.SKIP if decision.reason == Reason.NOT_ASKED:
                 # Its bytes were not looked at as a run would: whatever its signature says, they are the next time.
                 state.leave_open(entry.key, bytes(len(entry.signature)))
+            case Action.SKIP if decision.reason == Reason.ADOPTED:
+                self.counts.skipped += 1
+                assert known is not None
+                # Its output is elsewhere; once one stands here, the container has moved.
+                state.settle(entry.key, self._trusted(entry, moved), None, known.last_recipe_id)
+                return None
             case Action.SKIP:
                 self.counts.skipped += 1
                 version = known.version if known is not None else None
@@ -363,6 +389,7 @@ class Plan:
             is_forced=self.wish.full or entry.key in self.wish.force,
             is_discarded=item.state == ItemState.QUARANTINED and item.note == Reason.DISCARDED,
             only_failed=self.wish.only_failed,
+            is_elsewhere=item.note == Reason.ADOPTED and not self.wish.requires_outputs,
         )
 
     def _output_problem(self, version: Version, moved: Moved, output: str) -> str | None:

@@ -1,26 +1,28 @@
 """Run the steps: hand tasks to workers, gather their reports, retry what may yet succeed, and stop when told.
 
 The parent holds the control flow and the state; it never runs a step. How a step is run is `workers/`; what a report
-means for the ledger is `commit.py`.
+means for the ledger is `commit.py`. Neither is made, nor even imported, before there is work for it: a run that finds
+nothing to do is mostly its start.
 """
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, NamedTuple
 
 from onward import clock
-from onward.engine.commit import Committer, Finished
-from onward.engine.evidence import is_refused
-from onward.engine.executor import Executor, Report, Task
 from onward.engine.faults import FaultPoint, hit
 from onward.engine.plan import Plan, Planned
 from onward.engine.standing import LOOK_S, Standing, Stop
 from onward.model.attempt import is_tried_alone
 from onward.model.reason import Action, Reason
 from onward.model.states import ItemState, RunStatus
+
+if TYPE_CHECKING:
+    from onward.engine.commit import Committer, Finished
+    from onward.engine.executor import Executor, Report, Task
 
 _IDLE_S = 0.02
 """Results wait no longer than this for company before they are committed."""
@@ -41,7 +43,7 @@ class Processing:
         self,
         plan: Plan,
         *,
-        committer: Committer,
+        committer: Callable[[], Committer],
         executor: Callable[[], Executor],
         standing: Standing,
         stop: Stop,
@@ -51,7 +53,8 @@ class Processing:
     ) -> None:
         self._plan = plan
         self._planned: Iterator[Planned] = iter(plan)
-        self._committer = committer
+        self._make_committer = committer
+        self._made: Committer | None = None
         self._start = executor
         self._executor: Executor | None = None
         self._standing = standing
@@ -83,11 +86,11 @@ class Processing:
                     self._claim()
                 else:
                     self._recall()
-                self._announce(self._committer.commit_if_due())
+                self._commit_if_due()
                 self._submit()
                 if self._executor is not None and self._executor.in_flight():
                     self._gather(self._executor.reports(self._patience()))
-                elif self._committer.has_work():
+                elif self._made is not None and self._made.has_work():
                     self._announce(self._committer.commit())
                     self._submit()
                 elif ending is not None or self._is_done():
@@ -106,6 +109,17 @@ class Processing:
             if self._executor is not None:
                 self._executor.close()
 
+    @property
+    def _committer(self) -> Committer:
+        """Whoever commits, made when there is something to commit."""
+        if self._made is None:
+            self._made = self._make_committer()
+        return self._made
+
+    def _commit_if_due(self) -> None:
+        if self._made is not None or self._standing.must_answer():
+            self._announce(self._committer.commit_if_due())
+
     def _is_done(self) -> bool:
         return self._is_planned_out and not self._waiting and not self._alone
 
@@ -120,24 +134,32 @@ class Processing:
 
     def _patience(self) -> float:
         """Return how long the next report may be waited for."""
-        if self._committer.results:
+        if self._made is not None and self._made.results:
             return _IDLE_S
         if self._waiting and self._executor is not None and self._executor.room() > 0:
             return max(0.0, min(LOOK_S, self._waiting[0].due_at - clock.monotonic()))
         return LOOK_S
 
     def _claim(self) -> None:
-        room = self._room() - self._committer.claims
+        room = self._room() - self._claims()
         while room > 0:
             planned = self._next()
             if planned is None:
                 return
-            if is_refused(planned, self._committer.attempts_max):
+            if self._is_refused(planned):
                 self._committer.refuse(planned)
                 self._is_one_alone = False
             else:
                 self._committer.claim(planned)
                 room -= 1
+
+    def _is_refused(self, planned: Planned) -> bool:
+        from onward.engine.evidence import is_refused
+
+        return is_refused(planned, self._committer.attempts_max)
+
+    def _claims(self) -> int:
+        return 0 if self._made is None else self._made.claims
 
     def _room(self) -> int:
         if self._executor is not None:
@@ -149,7 +171,7 @@ class Processing:
             return None
         now = clock.monotonic()
         if self._waiting and self._waiting[0].due_at <= now:
-            return heapq.heappop(self._waiting).planned
+            return heappop(self._waiting).planned
         while not self._is_planned_out:
             planned = self._next_planned()
             self._remember()
@@ -167,7 +189,7 @@ class Processing:
 
     def _next_alone(self) -> Planned | None:
         """Return an item that runs have died with, when everything else is done and nothing is in flight."""
-        if not self._alone or self._waiting or self._held or self._committer.claims:
+        if not self._alone or self._waiting or self._held or self._claims():
             return None
         self._is_one_alone = True
         return self._alone.popleft()
@@ -184,17 +206,21 @@ class Processing:
 
     def _recall(self) -> None:
         """Take back what no worker has begun; it spends nothing. From here on nothing new starts."""
-        for planned in self._committer.take_unclaimed():
-            self._on_left(planned)
+        self._leave_unclaimed()
         if self._executor is not None:
             for task in self._executor.recall():
                 _, planned = self._held.pop(task.item_id)
                 self._committer.interrupt(task, planned)
         self._standing.nothing_starts = True
 
+    def _leave_unclaimed(self) -> None:
+        if self._made is not None:
+            for planned in self._made.take_unclaimed():
+                self._on_left(planned)
+
     def _wait(self, planned: Planned, wait_s: float) -> None:
         self._order += 1
-        heapq.heappush(self._waiting, Waiting(clock.monotonic() + wait_s, self._order, planned))
+        heappush(self._waiting, Waiting(clock.monotonic() + wait_s, self._order, planned))
 
     def _remember(self) -> None:
         ready, self._plan.ready = self._plan.ready, []
@@ -202,7 +228,7 @@ class Processing:
             self._committer.remember(container)
 
     def _submit(self) -> None:
-        claimed = self._committer.take_claimed()
+        claimed = [] if self._made is None else self._made.take_claimed()
         if not claimed:
             return
         hit(FaultPoint.CLAIMED)
@@ -232,13 +258,14 @@ class Processing:
         if self._executor is not None:
             self._gather(self._executor.reports(0.0))
             self._executor.kill()
-        for planned in self._committer.take_unclaimed():
-            self._on_left(planned)
+        self._leave_unclaimed()
         self._standing.nothing_starts = True
-        self._announce(self._committer.commit())
+        if self._made is None:
+            return
+        self._announce(self._made.commit())
         for task, planned in self._held.values():
-            self._committer.interrupt(task, planned)
-        self._announce(self._committer.commit())
+            self._made.interrupt(task, planned)
+        self._announce(self._made.commit())
 
 
 class _BrokenOff(Exception):

@@ -7,11 +7,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Protocol
 
 from onward.ledger.base import Transaction
 from onward.model.config import is_secret, value_read
 from onward.model.fingerprint import Recipe, canonical
-from onward.model.record import RecipeRow, to_blob
+from onward.model.record import RecipeRow, Row, to_blob
+
+
+class Rows(Protocol):
+    """Where new rows are written: a transaction, or what a plan supposes."""
+
+    def put(self, row: Row) -> None:
+        """Write a row whole."""
+
+    def allocate(self, table: str) -> int:
+        """Return an id that no row of this table has."""
 
 
 class RecipeBook:
@@ -31,15 +42,27 @@ class RecipeBook:
             return found
         config = {name: value_read(self._today.config, name) for name in names if not is_secret(name)}
         recipe = Recipe(steps=self._today.steps, depends=self._today.depends, config=config)
-        digests = (to_blob(recipe.code_digest), to_blob(recipe.config_digest))
-        row_id = self._ids.get(digests)
-        if row_id is None:
-            row_id = tx.allocate("recipe")
-            parts = canonical({"steps": list(recipe.steps.items()), "depends": recipe.depends, "config": config})
-            tx.put(RecipeRow(row_id, self._job_id, *digests, parts))
-            self._ids[digests] = row_id
+        row_id = put_recipe(recipe, self._job_id, self._ids, tx)
         self._by_reads[names] = row_id
         return row_id
+
+
+def put_recipe(recipe: Recipe, job_id: int, ids: dict[tuple[bytes, bytes], int], rows: Rows) -> int:
+    """Return the row of a recipe, written where it is new.
+
+    Args:
+        recipe: The recipe.
+        job_id: Whose row.
+        ids: The rows that there are, by the two digests; a new one is added.
+        rows: Where it is written.
+    """
+    digests = (to_blob(recipe.code_digest), to_blob(recipe.config_digest))
+    row_id = ids.get(digests)
+    if row_id is None:
+        row_id = ids[digests] = rows.allocate("recipe")
+        parts = {"steps": list(recipe.steps.items()), "depends": recipe.depends, "config": recipe.config}
+        rows.put(RecipeRow(row_id, job_id, *digests, canonical(parts)))
+    return row_id
 
 
 def read_recipe(row: RecipeRow) -> Recipe:

@@ -1,17 +1,17 @@
 """Finish what a run that died had begun. Runs first, always; may itself be killed and run again.
 
 Results that were committed are delivered without running anything again. Attempts that were in flight are closed as
-lost, which spends nothing. Staged files that nothing wants are removed; nothing that is not ours is touched.
+lost, which spends nothing. Staged files that nothing wants are removed; nothing that is not ours is touched. After a
+run that ended in order there is nothing to deliver, and nothing of it is imported.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from onward import clock
 from onward.engine.faults import FaultPoint, hit
 from onward.engine.pipeline import Sink
-from onward.engine.publish import Delivery, publish
 from onward.ledger.base import Ledger
 from onward.model.attempt import after_loss
 from onward.model.reason import Reason
@@ -19,9 +19,8 @@ from onward.model.record import Item, Job, Publish, to_digest
 from onward.model.states import ItemState, Outcome, RunStatus
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recovery:
-    """What was found and mended."""
+class Recovery(NamedTuple):
+    """What was found and mended. A tuple, as `plan.Wish` is."""
 
     published: int = 0
     lost: int = 0
@@ -99,6 +98,10 @@ def _deliver(ledger: Ledger, sink: Sink, rows: list[Publish], items: dict[int, I
     What was renamed before the crash is delivered again too: its rename may not be durable yet, and evidence of an
     earlier failure may still stand.
     """
+    if not rows:
+        return set()
+    from onward.engine.publish import Delivery, publish
+
     deliveries = []
     for row in rows:
         is_renamed = row.kind != "retract" and not sink.has_staged(row.staged, to_digest(row.digest))

@@ -81,7 +81,7 @@ class Reporting:
         run = None if job is None or job.run_id is None else self._ledger.run_by_id(job.run_id)
         if run is not None and run.status == RunStatus.RUNNING:
             self._context.run_id = run.name
-        return os.fspath(self._context.output_dir)
+        return self._context.folder
 
     def _recorded(self) -> Recording:
         """Return the recording, begun when there is something to record: a run with nothing to do has none."""
@@ -126,7 +126,7 @@ class Reporting:
         context, tally, run = self._context, ended.tally, ended.run
         context.run_id = run.name
         context.config_snapshot = dict(self._metadata.as_dict())
-        folder = os.path.relpath(context.output_dir, self._out)
+        folder = os.path.relpath(context.folder, self._out)
         found = account(self._ledger, run)
         counts = tally.as_counts()
         self._report = report = Report(

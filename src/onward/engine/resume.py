@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 
 from onward.engine.batch import Batch, Options
-from onward.engine.executor import DEFAULT
+from onward.engine.executors import DEFAULT
 from onward.engine.pipeline import Pipeline
 from onward.errors import SettingInvalid
 from onward.model.record import Job
@@ -69,6 +69,7 @@ def batch_to_resume(
             workers=workers or stored.get("workers"),
             executor=stored.get("executor") or DEFAULT,
             validate=stored.get("validate", True),
+            manifest=stored.get("manifest") and workspace.absolute(stored["manifest"]),
             deadline_s=stored.get("deadline_s"),
             memory_mb=stored.get("memory_mb"),
             spec=job.pipeline,

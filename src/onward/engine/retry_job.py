@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from onward.engine.batch import Batch
 from onward.engine.command_run import PipelineFinder, job_at_hand
 from onward.engine.resume import batch_to_resume
@@ -26,5 +24,5 @@ def batch_of_failed(
     """
     with job_at_hand(name, state, find_pipeline, writes=False) as at_hand:
         batch = batch_to_resume(at_hand.pipeline, at_hand.job, at_hand.workspace, settings={}, workers=workers)
-    batch.options = replace(batch.options, only_failed=True)
+    batch.options = batch.options._replace(only_failed=True)
     return batch

@@ -1,18 +1,16 @@
 """One run: recover, scan, plan, process, commit, publish, always in this order, under the job's lock.
 
-This is the file to read first: it holds the control flow and nothing else.
+This is the file to read first: it holds the control flow and nothing else. What only a run with work needs is imported
+when there is some, since a run that finds nothing to do is mostly its start.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from onward import clock
-from onward.engine.commit import Committer, Finished
-from onward.engine.executor import Assignment, executor
 from onward.engine.faults import FaultPoint, hit
 from onward.engine.pace import memo_after
 from onward.engine.pipeline import Pipeline
@@ -21,20 +19,24 @@ from onward.engine.process import Processing
 from onward.engine.recipe_book import RecipeBook, read_recipe
 from onward.engine.recover import Recovery, recover
 from onward.engine.standing import Standing, Stop
-from onward.engine.tombstone import Vanished, tombstone, vanished
 from onward.errors import LedgerError
-from onward.ledger.base import Ledger
-from onward.model.fingerprint import Recipe
-from onward.model.limits import Limits
 from onward.model.reason import Action, Reason
 from onward.model.record import Job, Run
 from onward.model.states import ItemState, RunStatus
 from onward.runs.control import ending_of, refuse_held_back, status_when_lifted
 
+if TYPE_CHECKING:
+    from onward.engine.commit import Committer, Finished
+    from onward.engine.executor import Executor
+    from onward.engine.manifest_exchange import ManifestExchange
+    from onward.engine.tombstone import Vanished
+    from onward.ledger.base import Ledger, Reader
+    from onward.model.fingerprint import Recipe
+    from onward.model.limits import Limits
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """Everything a run is told.
+
+class Request(NamedTuple):
+    """Everything a run is told. A tuple, as `plan.Wish` is.
 
     Attributes:
         place: The input, absolute.
@@ -78,7 +80,6 @@ class Line(NamedTuple):
     outcome: str | None
 
 
-@dataclass(slots=True)
 class Tally:
     """What a run has done so far. What became of each attempted item is asked of the ledger, not kept here.
 
@@ -89,14 +90,17 @@ class Tally:
         failures: Key → reason of every item that stands failed or quarantined through this run.
     """
 
-    counts: PlanCounts
-    processed: int = 0
-    quarantined: int = 0
-    waiting: set[str] = field(default_factory=set)
-    aside: list[Line] = field(default_factory=list)
-    pruned: list[str] = field(default_factory=list)
-    failures: dict[str, str] = field(default_factory=dict)
-    spent_s: float = 0.0
+    __slots__ = ("aside", "counts", "failures", "processed", "pruned", "quarantined", "spent_s", "waiting")
+
+    def __init__(self, counts: PlanCounts, *, processed: int = 0, quarantined: int = 0) -> None:
+        self.counts = counts
+        self.processed = processed
+        self.quarantined = quarantined
+        self.waiting: set[str] = set()
+        self.aside: list[Line] = []
+        self.pruned: list[str] = []
+        self.failures: dict[str, str] = {}
+        self.spent_s = 0.0
 
     def planned(self, planned: Planned) -> None:
         """Take note of a decision."""
@@ -156,8 +160,7 @@ class Tally:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class Ended(NamedTuple):
     """How a run ended."""
 
     status: RunStatus
@@ -168,7 +171,7 @@ class Ended:
     problems: Sequence[tuple[str, str]]
 
 
-def make_plan(pipeline: Pipeline, ledger: Ledger, job_id: int, request: Request) -> Plan:
+def make_plan(pipeline: Pipeline, ledger: Reader, job_id: int, request: Request) -> Plan:
     """Return the walk that `plan` prints and `run` performs."""
     past = {row.id: read_recipe(row) for row in ledger.recipes(job_id)} if job_id else {}
     return Plan(
@@ -192,13 +195,15 @@ def refuse_mistakes(pipeline: Pipeline, ledger: Ledger, job: Job, request: Reque
     Raises:
         PruneRefused: It looks like a mistake, and the request does not say to prune whatever it looks like.
     """
+    from onward.engine.tombstone import vanished
+
     found = vanished(ledger, job, pipeline.source, request.place, request.leave_out)
     if not request.prunes_whatever:
         found.check(job)
     return found
 
 
-def _expected(ledger: Ledger, job_id: int) -> int:
+def _expected(ledger: Reader, job_id: int) -> int:
     """Return how many items the last run saw."""
     counts = next((run.counts for run in ledger.runs(job_id) if run.counts is not None), None)
     return 0 if counts is None else int(json.loads(counts)["total"])
@@ -217,6 +222,7 @@ def run(
     on_progress: Callable[[Tally, Sequence[Finished]], None],
     on_pressure: Callable[[float, int], None],
     write_artifacts: Callable[[Ended], str],
+    exchange: ManifestExchange | None = None,
 ) -> Ended:
     """Do what is new or changed; return when all is done or the run was told to end.
 
@@ -234,6 +240,7 @@ def run(
         on_progress: Told after each commit what is acknowledged.
         on_pressure: Told that memory is short: how many MB are used, and how many workers there may be from now on.
         write_artifacts: Leaves the run's report and returns its folder; called before the run is closed.
+        exchange: Tells what others did, before anything is planned.
 
     Raises:
         JobPaused: A pause stands; nothing was started.
@@ -248,40 +255,53 @@ def run(
             recovery = recover(ledger, job, pipeline.sink)
             on_recovered(recovery)
             left = refuse_mistakes(pipeline, ledger, job, request) if request.wish.prunes else None
+            if exchange is not None:
+                exchange.look(pipeline, ledger, job.id, request)
         this = _begin(ledger, job, new_run, request.memo)
         hit(FaultPoint.RUN_BEGUN)
-        pruned = tombstone(ledger, job, pipeline.sink, left, this.id, takes_outputs=False).gone if left else []
+        pruned = _bury(ledger, job, pipeline, left, this) if left else []
+        if exchange is not None:
+            exchange.adopt(ledger, job, this.id)
         plan = make_plan(pipeline, ledger, job.id, request)
         tally = Tally(plan.counts)
         tally.bury(pruned)
-        committer = Committer(
-            ledger,
-            job_id=job.id,
-            run_id=this.id,
-            source=pipeline.source,
-            sink=pipeline.sink,
-            recipes=RecipeBook(job.id, request.recipe, ledger.recipes(job.id)),
-            place=request.place,
-            attempts_max=request.limits.attempts_max,
-            chance=_chance,
-            standing=standing,
-            seen=lambda: tally.counts.total,
-        )
+
+        def committer() -> Committer:
+            from onward.engine.commit import Committer
+
+            return Committer(
+                ledger,
+                job_id=job.id,
+                run_id=this.id,
+                source=pipeline.source,
+                sink=pipeline.sink,
+                recipes=RecipeBook(job.id, request.recipe, ledger.recipes(job.id)),
+                place=request.place,
+                attempts_max=request.limits.attempts_max,
+                chance=_chance,
+                standing=standing,
+                seen=lambda: tally.counts.total,
+            )
 
         def progress(finished: Sequence[Finished]) -> None:
             for one in finished:
                 tally.finished(one)
             on_progress(tally, finished)
 
-        assignment = Assignment(
-            pipeline, request.place, request.out, request.settings, request.validates, request.workers,
-            request.limits.deadline_s, request.close_in_child, request.limits.memory_mb,
-            request.limits.memory_threshold_mb, on_pressure,
-        )
+        def executor() -> Executor:
+            from onward.engine import executors
+            from onward.engine.executor import Assignment
+
+            return executors.executor(request.executor, Assignment(
+                pipeline, request.place, request.out, request.settings, request.validates, request.workers,
+                request.limits.deadline_s, request.close_in_child, request.limits.memory_mb,
+                request.limits.memory_threshold_mb, on_pressure,
+            ))
+
         processing = Processing(
             plan,
             committer=committer,
-            executor=lambda: executor(request.executor, assignment),
+            executor=executor,
             standing=standing,
             stop=stop,
             on_progress=progress,
@@ -316,6 +336,12 @@ def run(
         return ended
     finally:
         pipeline.sink.close()
+
+
+def _bury(ledger: Ledger, job: Job, pipeline: Pipeline, left: Vanished, this: Run) -> list[str]:
+    from onward.engine.tombstone import tombstone
+
+    return tombstone(ledger, job, pipeline.sink, left, this.id, takes_outputs=False).gone
 
 
 def _chance() -> float:

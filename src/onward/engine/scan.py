@@ -7,17 +7,16 @@ of today, is skipped whole: its items are never listed. What to do with the othe
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from hashlib import sha256
+from typing import NamedTuple
 
 from onward.engine.pipeline import Listing, ScanProblem, Sink, Source
 from onward.ledger.base import Mark, SignatureRow
 
 
-@dataclass(slots=True)
-class Cached:
+class Cached(NamedTuple):
     """What is remembered of a container, unpacked."""
 
     signatures: dict[str, bytes]
@@ -30,7 +29,6 @@ class Cached:
 NOTHING_CACHED = Cached({}, {}, frozenset(), (), frozenset())
 
 
-@dataclass(slots=True)
 class ContainerState:
     """A container on its way from what was remembered to what will be remembered.
 
@@ -38,17 +36,31 @@ class ContainerState:
     outstanding they are the next memory of it, together with `kept`: the records of inputs that did not move.
     """
 
-    key: str
-    row_id: int | None
-    before: SignatureRow | None = None
-    kept: Sequence[bytes] = ()
-    signatures: dict[str, bytes] = field(default_factory=dict)
-    outputs: dict[str, bytes] = field(default_factory=dict)
-    unsettled: set[str] = field(default_factory=set)
-    recipes: set[int] = field(default_factory=set)
-    gone: set[str] = field(default_factory=set)
-    outstanding: int = 0
-    is_listed: bool = False
+    __slots__ = (
+        "before", "gone", "is_listed", "kept", "key", "outputs", "outstanding", "recipes", "row_id", "signatures",
+        "unsettled",
+    )
+
+    def __init__(
+        self,
+        key: str,
+        row_id: int | None,
+        before: SignatureRow | None = None,
+        kept: Sequence[bytes] = (),
+        *,
+        gone: Iterable[str] = (),
+    ) -> None:
+        self.key = key
+        self.row_id = row_id
+        self.before = before
+        self.kept = kept
+        self.signatures: dict[str, bytes] = {}
+        self.outputs: dict[str, bytes] = {}
+        self.unsettled: set[str] = set()
+        self.recipes: set[int] = set()
+        self.gone = set(gone)
+        self.outstanding = 0
+        self.is_listed = False
 
     def settle(self, key: str, signature: bytes, output: tuple[str, bytes] | None, recipe_id: int | None) -> None:
         """Remember an item that needs no further look."""

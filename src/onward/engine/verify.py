@@ -48,12 +48,13 @@ class Finding:
 
 @dataclass(slots=True)
 class Verification:
-    """What was looked at and what was found."""
+    """What was looked at and what was found; `elsewhere` counts adopted results whose output was never here."""
 
     job: str
     checked: int
     findings: list[Finding]
     repaired: int = 0
+    elsewhere: int = 0
 
 
 def verify(
@@ -102,6 +103,8 @@ def verify(
             continue
         if known.item.id in pending:
             result.findings.append(_finding("undelivered", known, recorded, found))
+        elif found is None and known.item.note == Reason.ADOPTED:
+            result.elsewhere += 1
         elif found is None:
             result.findings.append(_finding(Reason.OUTPUT_MISSING, known, recorded, None))
             broken.append(known)

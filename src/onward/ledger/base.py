@@ -7,9 +7,9 @@ writer. When `transaction` has ended without error its rows are durable.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from onward.model.record import (
     Attempt,
@@ -24,6 +24,9 @@ from onward.model.record import (
     Run,
     Version,
 )
+
+if TYPE_CHECKING:
+    from onward.model.shared_entry import SharedEntry, SharedRun
 
 
 class SignatureRow(NamedTuple):
@@ -351,6 +354,44 @@ class Ledger(Reader, Protocol):
         """Let go of the store."""
 
 
+class Shared(Protocol):
+    """A manifest that a team shares, as a run sees it: read before the plan, written after the run."""
+
+    state: str
+    """What its files looked like before they were read; equal texts mean that nobody has written since."""
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What was mended while it was read, a sentence each."""
+
+    def key_of(self, path: str) -> str:
+        """Return the key of a file."""
+
+    def entries(self) -> Iterator[SharedEntry]:
+        """Return every entry, in the order of the keys; files that were pruned are not among them."""
+
+    def entry(self, key: str) -> SharedEntry | None:
+        """Return the entry of a key."""
+
+    def recipe(self, code: str, config: str) -> Mapping[str, object] | None:
+        """Return the parts of the recipe with these digests; None when nobody wrote them."""
+
+    def write(
+        self,
+        entries: Iterable[SharedEntry],
+        *,
+        run: SharedRun | None = None,
+        recipes: Mapping[tuple[str, str], Mapping[str, object]] | None = None,
+        gone: Iterable[str] = (),
+        saves: bool = True,
+    ) -> int:
+        """Record entries, durably; return how many are new or different.
+
+        Raises:
+            LedgerError: Nothing was recorded.
+        """
+
+
 def open_ledger(where: str, *, writes: bool = True) -> Ledger:
     """Open the ledger of a state folder.
 
@@ -371,6 +412,17 @@ def empty_ledger() -> Ledger:
     from onward.ledger.memory import MemoryLedger
 
     return MemoryLedger()
+
+
+def open_manifest(where: str) -> Shared:
+    """Open the manifest that a team shares; it need not exist.
+
+    Raises:
+        LedgerError: It cannot be read, or is not what was written; it is left as it is.
+    """
+    from onward.ledger.manifest.exchange import SharedManifest
+
+    return SharedManifest(where)
 
 
 def open_audit(where: str) -> AbstractContextManager[Auditor]:

@@ -17,8 +17,7 @@ import apsw
 
 from onward.disk.durable import move_into_place
 from onward.errors import LeaseLost, LedgerDamaged, LedgerError, OutputTaken
-from onward.ledger import audit, journal, statements
-from onward.ledger.archive_file import read as read_archive
+from onward.ledger import journal, statements
 from onward.ledger.base import Archive, Entry, Head, Mark, Pace, SignatureRow
 from onward.ledger.head_file import HeadFile
 from onward.ledger.journal import Identity
@@ -124,6 +123,8 @@ class SqliteLedger:
         if self.lost or is_torn:
             # A WAL that was lost while it was half checkpointed leaves pages of different ages, each of them whole.
             # A disk that was full at a checkpoint leaves a torn page, which no checksum covers; the WAL still has it.
+            from onward.ledger import audit
+
             found = audit.problems(self, noted)
             if found:
                 msg = (
@@ -253,6 +254,8 @@ class SqliteLedger:
         first = self.first_entry(job_id)
         for row in self.archives(job_id):
             if row.seq < first:
+                from onward.ledger.archive_file import read as read_archive
+
                 yield from read_archive(os.path.dirname(self.path), row.file, self.uuid, job_id)
                 done = row.seq
         yield from self.entries_after(job_id, done)

@@ -6,14 +6,14 @@ import os
 import re
 
 _FOLDER = os.path.join(os.path.dirname(__file__), "sql")
-_NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
+_NAME = "\n-- name: "
 
 
 def load(file: str) -> dict[str, str]:
     """Return the statements of `ledger/sql/<file>` by name."""
     text = read(file)
-    parts = _NAME.split(text)
-    return {name: body.strip() for name, body in zip(parts[1::2], parts[2::2], strict=True)}
+    parts = (part.partition("\n") for part in f"\n{text}".split(_NAME)[1:])
+    return {name.strip(): body.strip() for name, _, body in parts}
 
 
 def read(file: str) -> str:

@@ -6,7 +6,6 @@ Which items are looked at, and how cheaply, is `engine/plan.py`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from onward.model.reason import Action, Reason
@@ -20,9 +19,8 @@ class Decision(NamedTuple):
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What is known of one key today.
+class Facts(NamedTuple):
+    """What is known of one key today. A tuple: one is made for every item that is looked up.
 
     Attributes:
         state: Where the item stands, or None when the ledger has never seen its key.
@@ -37,6 +35,7 @@ class Facts:
         in_flight: Another process holds it.
         is_discarded: A person decided that it stays out until its content changes.
         only_failed: A person asked for what was tried and is not done, and for nothing else.
+        is_elsewhere: Its result was adopted, its output was never here, and nobody requires it here.
     """
 
     state: ItemState | None
@@ -51,12 +50,14 @@ class Facts:
     in_flight: bool = False
     is_discarded: bool = False
     only_failed: bool = False
+    is_elsewhere: bool = False
 
 
 def decide(facts: Facts) -> Decision:
     """Say what to do with an item, given the facts."""
     decision = _decide(facts)
-    if not facts.only_failed or facts.is_forced or decision.reason in (Reason.UNCHANGED, Reason.DISCARDED):
+    settled = (Reason.UNCHANGED, Reason.ADOPTED, Reason.DISCARDED)
+    if not facts.only_failed or facts.is_forced or decision.reason in settled:
         return decision
     if facts.state not in (ItemState.FAILED, ItemState.QUARANTINED, ItemState.PENDING):
         return Decision(Action.SKIP, Reason.NOT_ASKED)
@@ -80,6 +81,8 @@ def _decide(facts: Facts) -> Decision:
     if change is not None:
         return Decision(Action.PROCESS, change)
     match facts.state:
+        case ItemState.SUCCEEDED if facts.is_elsewhere and facts.output_problem == Reason.OUTPUT_MISSING:
+            return Decision(Action.SKIP, Reason.ADOPTED)
         case ItemState.SUCCEEDED if facts.output_problem is not None:
             return Decision(Action.PROCESS, facts.output_problem)
         case ItemState.SUCCEEDED:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import NamedTuple
 
 from onward.model.config import value_read
 from onward.model.reason import Reason
 
 _FORMAT = "onward.fingerprint/1"
+_NONE: Mapping[str, str] = {}
+"""Nobody may write to it."""
 
 
 def canonical(value: object) -> str:
@@ -33,8 +35,7 @@ def digest_of(*preimage: object) -> str:
     return "sha256:" + sha256(canonical(list(preimage)).encode()).hexdigest()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class Recipe(NamedTuple):
     """The code part and the config part: how an output is made, shared by every item made that way.
 
     Attributes:
@@ -43,9 +44,9 @@ class Recipe:
         config: Setting to value, for the settings that were read.
     """
 
-    steps: Mapping[str, str] = field(default_factory=dict)
-    depends: Mapping[str, str] = field(default_factory=dict)
-    config: Mapping[str, object] = field(default_factory=dict)
+    steps: Mapping[str, str] = _NONE
+    depends: Mapping[str, str] = _NONE
+    config: Mapping[str, object] = _NONE
 
     @property
     def code_digest(self) -> str:

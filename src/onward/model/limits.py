@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from onward.errors import SettingInvalid
 from onward.model.attempt import ATTEMPTS_MAX
@@ -18,8 +18,7 @@ _ATTEMPTS_MOST = 1000
 _MEMORY_LEAST_MB = 32
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(NamedTuple):
     """What one item, and all of them together, may take.
 
     Attributes:

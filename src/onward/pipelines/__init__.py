@@ -6,7 +6,6 @@ import importlib
 import importlib.util
 import os
 import sys
-import traceback
 
 from onward.engine.pipeline import Pipeline
 from onward.errors import PipelineInvalid
@@ -94,6 +93,8 @@ def _load_file(path: str) -> object:
 
 
 def _unimportable(name: str, error: BaseException) -> PipelineInvalid:
+    import traceback
+
     at = ""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
     own = [frame for frame in frames if frame.filename != __file__]

@@ -2,6 +2,8 @@
 
 The ledger is the record of what was done; this folder holds what a person opens: configuration, metrics, artifacts.
 They appear whole under their names and are not synced one by one: a power loss right after may cost the last ones.
+Every run makes one, so paths are text in here and become a `Path` only for who asks: importing `pathlib` takes longer
+than all that is done here.
 """
 
 from __future__ import annotations
@@ -9,21 +11,45 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
-from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 from onward import clock
 from onward.disk.durable import write_atomic
 from onward.runs.metadata import RunMetadata, git_sha
 
-settings = SimpleNamespace(
-    paths=SimpleNamespace(
-        raw_data_dir=Path("data/raw"),
-        parsed_data_dir=Path("data/interim/parsed"),
-        labeled_data_dir=Path("data/processed"),
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import SimpleNamespace
+
+    settings: SimpleNamespace
+
+
+def __getattr__(name: str) -> object:
+    """Make `settings` when it is asked for: the promised settings object (S0-003).
+
+    It says where inputs are, and where outputs and the folders of runs go, by default.
+    """
+    if name != "settings":
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    from pathlib import Path
+    from types import SimpleNamespace
+
+    found = globals()[name] = SimpleNamespace(
+        paths=SimpleNamespace(
+            raw_data_dir=Path("data/raw"),
+            parsed_data_dir=Path("data/interim/parsed"),
+            labeled_data_dir=Path("data/processed"),
+        )
     )
-)
-"""The promised settings object (S0-003): where inputs are, and where outputs and the folders of runs go, by default."""
+    return found
+
+
+def _default_dir() -> str:
+    import onward.runs.context as here
+
+    found: str = os.fspath(here.settings.paths.labeled_data_dir)
+    return found
 
 
 class RunContext:
@@ -56,21 +82,39 @@ class RunContext:
     ) -> None:
         safe = "".join(c if c.isalnum() or c in "._-" else "-" for c in name)
         self.name = safe.strip("-.") or "run"
-        self.base_dir = Path(base_dir) if base_dir is not None else settings.paths.labeled_data_dir
+        self._base = os.fspath(base_dir) if base_dir is not None else _default_dir()
         self.scratch: str | None = None
         self.git_sha = git_sha or (_ask_git() if auto_git_sha else None)
         self._started = clock.local_stamp()
         self._count = 1
-        self._made: Path | None = None
+        self._made: str | None = None
         self._run_id = self._started
-        while self.output_dir.exists():
+        while os.path.exists(self.folder):
             self._count_up()
         self.config_snapshot: dict[str, object] = self._snapshot() if capture_config else {}
 
     @property
+    def base_dir(self) -> Path:
+        """Where the folder is made."""
+        from pathlib import Path
+
+        return Path(self._base)
+
+    @base_dir.setter
+    def base_dir(self, base_dir: Path | str) -> None:
+        self._base = os.fspath(base_dir)
+
+    @property
     def output_dir(self) -> Path:
         """`{base_dir}/{run_id}_{name}_{git_sha}`; without a sha that part is left out."""
-        return self.base_dir / "_".join(part for part in (self.run_id, self.name, self.git_sha) if part)
+        from pathlib import Path
+
+        return Path(self.folder)
+
+    @property
+    def folder(self) -> str:
+        """The same as text."""
+        return os.path.join(self._base, "_".join(part for part in (self.run_id, self.name, self.git_sha) if part))
 
     @property
     def run_id(self) -> str:
@@ -81,7 +125,7 @@ class RunContext:
     def run_id(self, run_id: str) -> None:
         # Whoever names the run answers for its folder being no other's.
         self._run_id = run_id
-        self._made = self.output_dir
+        self._made = self.folder
 
     def create(self) -> Path:
         """Make the output folder and return it; may be repeated.
@@ -91,15 +135,19 @@ class RunContext:
         Raises:
             OSError: It cannot be made.
         """
+        self._create()
+        return self.output_dir
+
+    def _create(self) -> str:
         while self._made is None:
-            self.base_dir.mkdir(parents=True, exist_ok=True)
+            os.makedirs(self._base, exist_ok=True)
             try:
-                self.output_dir.mkdir()
-                self._made = self.output_dir
+                os.mkdir(self.folder)
+                self._made = self.folder
             except FileExistsError:
                 self._count_up()
-        self.output_dir.mkdir(parents=True, exist_ok=True)
-        return self.output_dir
+        os.makedirs(self.folder, exist_ok=True)
+        return self.folder
 
     def _count_up(self) -> None:
         self._count += 1
@@ -108,6 +156,10 @@ class RunContext:
     def save_config(self, config: Mapping[str, object]) -> Path:
         """Write `run_config.yaml`: the snapshot with this configuration. JSON, which is YAML 1.2."""
         return self._write("run_config.yaml", {**self.config_snapshot, "config": dict(config)})
+
+    def write_config(self, config: Mapping[str, object]) -> None:
+        """Do the same for a run of ours, which asks for no path."""
+        self._put("run_config.yaml", {**self.config_snapshot, "config": dict(config)})
 
     def save_metrics(self, metrics: Mapping[str, object]) -> Path:
         """Write `metrics.json`."""
@@ -122,26 +174,28 @@ class RunContext:
         """
         if isinstance(output, Mapping):
             return self._write(name or "artifact.json", output)
-        self.create()
         import shutil
+        from pathlib import Path
 
-        target = self.output_dir / (name or Path(output).name)
+        target = self.create() / (name or Path(output).name)
         shutil.copyfile(output, target)
         return target
 
     def _write(self, name: str, value: Mapping[str, object]) -> Path:
-        self.create()
-        path = self.output_dir / name
+        self._put(name, value)
+        return self.output_dir / name
+
+    def _put(self, name: str, value: Mapping[str, object]) -> None:
+        path = os.path.join(self._create(), name)
         text = json.dumps(value, indent=2, sort_keys=True, default=str) + "\n"
         write_atomic(path, text.encode(), scratch=self.scratch, durable=False)
-        return path
 
     def _snapshot(self) -> dict[str, object]:
         metadata = RunMetadata.collect().as_dict()
         names = ("git_commit", "git_branch", "researcher", "timestamp", "python_version", "platform")
         snapshot: dict[str, object] = {name: metadata[name] for name in names}
         snapshot["config"] = {
-            "paths": {"labeled_data_dir": os.fspath(settings.paths.labeled_data_dir)},
+            "paths": {"labeled_data_dir": _default_dir()},
             "preprocessing": {},
             "naming": {"run_folder": "{run_id}_{name}_{git_sha}"},
         }

@@ -7,8 +7,8 @@ relative to the folder that holds it, so that state and data may move together.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from hashlib import sha256
+from typing import NamedTuple
 
 from onward.disk.durable import make_folder
 from onward.disk.lock import FileLock, LockHeld
@@ -19,8 +19,7 @@ _LEDGER = "ledger.db"
 _MOMENT_S = 0.25
 
 
-@dataclass(frozen=True, slots=True)
-class Workspace:
+class Workspace(NamedTuple):
     """A state folder.
 
     Attributes:

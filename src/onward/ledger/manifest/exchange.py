@@ -26,6 +26,7 @@ from onward.ledger.manifest.items import (
     value_of,
 )
 from onward.ledger.manifest.lookup import key_below, path_of
+from onward.ledger.manifest.places import signature
 from onward.ledger.manifest.store import Store
 from onward.model.fingerprint import digest_of
 from onward.model.shared_entry import SharedEntry, SharedRun
@@ -41,12 +42,21 @@ class SharedManifest:
         ManifestUnreadable: It is damaged and cannot be restored without loss.
         LedgerTooNew: A newer onward wrote it.
         LedgerError: It cannot be read, or is locked for long.
+
+    Attributes:
+        folder: What keys are relative to, absolute.
+        state: What its files looked like before they were read; equal texts mean that nobody has written since.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._store = Store(path)
+        self.state = self._look()
         self._store.open()
         self.folder = self._store.places.folder
+
+    def _look(self) -> str:
+        places = self._store.places
+        return repr([signature(path) for path in (places.json, places.packed, places.database, places.journal)])
 
     @property
     def told(self) -> tuple[str, ...]:

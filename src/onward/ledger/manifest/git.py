@@ -19,7 +19,7 @@ _ATTRIBUTES = (
 )
 _IGNORED = (
     ".manifest.json.bak", ".manifest.json.gz.bak", ".manifest.json.journal", ".manifest.json.lock",
-    ".manifest.json.damaged", ".manifest.db", ".manifest.db-journal", ".manifest.db.new",
+    ".manifest.json.damaged", ".manifest.db", ".manifest.db-journal", ".manifest.db.new", ".onward/",
 )
 
 

@@ -274,8 +274,10 @@ class Store:
 
     def _save(self) -> None:
         path = self.places.text_document()
-        if self._database() is not None:
-            self._fold()
+        database = self._database()
+        if database is not None:
+            if database.has_news or self._journal is None or self._journal.has_unsaved:
+                self._fold()
             return
         is_there = os.path.exists(path)
         if is_there and not self._is_old_form and not (self._journal is not None and self._journal.has_unsaved):

@@ -177,7 +177,8 @@ SELECT a.*, i.key FROM attempt AS a JOIN item AS i ON i.id = a.item_id WHERE a.r
 ORDER BY i.key, a.serial;
 
 -- name: attempts_in_flight
-SELECT a.* FROM attempt AS a JOIN item AS i ON i.id = a.item_id WHERE a.outcome IS NULL AND i.job_id = ?
+-- CROSS JOIN, so that the few attempts lead: a plan that begins with the items of the job reads them all at every start.
+SELECT a.* FROM attempt AS a CROSS JOIN item AS i WHERE i.id = a.item_id AND a.outcome IS NULL AND i.job_id = ?
 ORDER BY a.item_id, a.serial;
 
 -- name: versions_of_item
@@ -187,7 +188,8 @@ SELECT * FROM version WHERE item_id = ? ORDER BY number;
 SELECT * FROM version WHERE item_id = ? AND number = ?;
 
 -- name: publishes_of_job
-SELECT p.* FROM publish AS p JOIN item AS i ON i.id = p.item_id WHERE i.job_id = ? ORDER BY p.item_id;
+-- CROSS JOIN for the same reason.
+SELECT p.* FROM publish AS p CROSS JOIN item AS i WHERE i.id = p.item_id AND i.job_id = ? ORDER BY p.item_id;
 
 -- name: control_of_job
 SELECT * FROM control WHERE job_id = ? ORDER BY id DESC LIMIT 1;
