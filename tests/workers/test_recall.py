@@ -112,3 +112,26 @@ def test_a_recall_before_any_worker_was_started_gives_nothing(crew: Crew) -> Non
 
     assert executor.recall() == []
     assert executor.in_flight() == 0
+
+
+def test_an_item_that_ends_while_tasks_are_taken_back_gives_its_report(
+    crew: Crew, begun: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = crew(1, 0.2, workers=1)
+    executor.submit(tasks(1))
+    wait_until(lambda: begun.read_text() == "000\n", what="the item's beginning")
+    receive = executor._receive
+
+    def receive_slowly(worker: object) -> object:
+        answer = receive(worker)  # type: ignore[arg-type]  # whatever recall hands over
+        time.sleep(0.5)
+        return answer
+
+    with monkeypatch.context() as slow:
+        slow.setattr(executor, "_receive", receive_slowly)
+        taken = executor.recall()
+
+    assert taken == []
+    found: list[Report] = []
+    wait_until(lambda: found.extend(executor.reports(0.1)) or found, what="the report")
+    assert [(report.item_id, report.failure) for report in found] == [(1, None)]

@@ -95,10 +95,11 @@ class LocalExecutor:
         taken = list(self._backlog)
         self._backlog.clear()
         for worker in self._workers:
-            is_idle = worker.page.is_idle
-            # A report is sent before the page says idle: what an idle worker holds after this, it has not begun.
+            # Looked at once, and before reports are received: a report is sent before the page says idle, so what an
+            # idle worker holds after this it has not begun, and what another was seen to have begun may end meanwhile.
+            begun = worker.page.settled()
             self._receive(worker)
-            taken += worker.give_back(keep=None if is_idle else worker.page.item_id)
+            taken += worker.give_back(keep=begun)
         return taken
 
     def in_flight(self) -> int:

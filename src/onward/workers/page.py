@@ -20,6 +20,8 @@ _PID_AT = 40
 _STATUS_AT = 48
 _RECALLED_AT = 56
 _IDLE = -1
+_MOMENT_S = 0.0001
+_MOMENTS = 100
 _NONE = -1
 
 
@@ -74,6 +76,16 @@ class Page:
         """The item in flight, or None."""
         item_id, since = _TASK.unpack_from(self._memory, _TASK_AT)
         return None if since == 0.0 else int(item_id)  # 0.0 also while it is just being written
+
+    def settled(self) -> int | None:
+        """Return the item in flight, or None; waits a little for a worker that is just writing it."""
+        for _ in range(_MOMENTS):
+            item_id, since = _TASK.unpack_from(self._memory, _TASK_AT)
+            is_whole = (item_id == _IDLE) == (since == 0.0)
+            if is_whole and (item_id, since) == _TASK.unpack_from(self._memory, _TASK_AT):
+                return None if item_id == _IDLE else int(item_id)
+            time.sleep(_MOMENT_S)
+        return None  # it died while it wrote, and is not idle either
 
     @property
     def is_recalled(self) -> bool:
