@@ -6,6 +6,7 @@ The same questions over a SQLite file are `database.py`; bytes on disk are `docu
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -52,7 +53,7 @@ class SetFact(NamedTuple):
 Change = Put | DropRun | SetFact
 
 
-class Contents:
+class Contents(ABC):
     """The lines of a manifest; the base of those in memory and those in a database.
 
     Attributes:
@@ -67,44 +68,46 @@ class Contents:
 
     # -- what a kind of contents has to know
 
+    @abstractmethod
     def get(self, ref: Ref) -> bytes | None:
         """Return the line at `ref`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def table(self, section: str, run: str = "") -> Table:
         """Return the lines of a section, or of the files of a run, by key. Not to be changed."""
-        raise NotImplementedError
 
     def block(self, section: str, run: str = "") -> bytes:
         """Return the lines of a table in the order of their keys, as they stand in a document."""
         table = self.table(section, run)
         return b",\n".join([table[key] for key in sorted(table)])
 
+    @abstractmethod
     def runs_with_files(self) -> list[str]:
         """Return the runs that have lines of files, sorted."""
-        raise NotImplementedError
 
+    @abstractmethod
     def keys_named(self, name: str) -> list[str]:
         """Return the keys in `files` whose last part is `name`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def made(self, output: str) -> list[Ref]:
         """Return the lines, in `files` and in the files of runs, that have this output path."""
-        raise NotImplementedError
 
+    @abstractmethod
     def counts(self) -> dict[str, int]:
         """Return how many files there are of each status."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _set(self, ref: Ref, line: bytes) -> None:
-        raise NotImplementedError
+        """Put a line in its place, whatever stands there."""
 
+    @abstractmethod
     def remove(self, ref: Ref) -> None:
         """Take a line away."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _drop_run(self, run: str) -> None:
-        raise NotImplementedError
+        """Take away a run with the lines of its files."""
 
     # -- the rules
 
@@ -173,9 +176,9 @@ class Contents:
             for key, line in self.table(section, run).items():
                 yield Put(Ref(section, run, key), line)
 
+    @abstractmethod
     def sections(self) -> list[tuple[str, str]]:
         """Return every section, and every run with files, that has lines."""
-        raise NotImplementedError
 
 
 def fact_rank(name: str, value: bytes) -> tuple[list[int], bytes]:
