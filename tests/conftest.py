@@ -9,6 +9,15 @@ from pathlib import Path
 import pytest
 
 from farm import Farm, kill_all
+from services.fixtures import (  # noqa: F401  # fixtures are found where they are imported
+    postgres,
+    postgres_server,
+    postgres_url,
+    redis,
+    redis_server,
+    redis_url,
+)
+from services.llm import faulty_llm, small_llm  # noqa: F401  # likewise
 
 
 @pytest.fixture(autouse=True)

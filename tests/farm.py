@@ -258,7 +258,7 @@ class Farm:
 
     @property
     def workspace(self) -> Workspace:
-        return Workspace(str(self.state), "flag")
+        return Workspace(str(self.state), "flag", self.env.get("ONWARD_STATE", ""))
 
     @classmethod
     def plant(cls, base: Path, files: Mapping[str, str | bytes] | None = None, *, workers: int = 1) -> Farm:
@@ -415,7 +415,7 @@ class Farm:
 
     @contextmanager
     def ledger(self) -> Iterator[Ledger]:
-        ledger = open_ledger(str(self.state / "ledger.db"), writes=False)
+        ledger = open_ledger(self.workspace.ledger, writes=False)
         try:
             yield ledger
         finally:
@@ -423,7 +423,7 @@ class Farm:
 
     def confirmed(self) -> dict[str, str]:
         """Return key → content of every item that the ledger calls done: succeeded, and nothing left to deliver."""
-        if not (self.state / "ledger.db").exists():
+        if not self.workspace.exists():
             return {}
         with self.ledger() as ledger:
             found = {}
@@ -437,14 +437,14 @@ class Farm:
 
     def in_flight(self) -> list[str]:
         """Return the keys that were claimed and have no outcome."""
-        if not (self.state / "ledger.db").exists():
+        if not self.workspace.exists():
             return []
         with self.ledger() as ledger:
             return [ledger.item(attempt.item_id).key for job in ledger.jobs() for attempt in ledger.in_flight(job.id)]
 
     def pending(self) -> list[str]:
         """Return the keys whose result is committed and not confirmed."""
-        if not (self.state / "ledger.db").exists():
+        if not self.workspace.exists():
             return []
         with self.ledger() as ledger:
             return [ledger.item(row.item_id).key for job in ledger.jobs() for row in ledger.publishes(job.id)]

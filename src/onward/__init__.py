@@ -15,10 +15,16 @@ if TYPE_CHECKING:
     from onward.disk.hashing import compute_file_hash
     from onward.engine.file_sink import json_files, text_files
     from onward.engine.file_source import files
+    from onward.engine.lines_sink import json_lines
+    from onward.engine.lines_source import json_lines_source
     from onward.engine.pipeline import Pipeline
+    from onward.engine.receipts import Paid
+    from onward.engine.segments_sink import json_segments
+    from onward.errors import BatchPaused, BatchStopped
     from onward.ledger.manifest.lineage import FileLineage
     from onward.ledger.manifest.state_manifest import StateManifest
     from onward.model.validation import Check, Status, Validation
+    from onward.pipelines.articles.faces import process_batch_task, save_single_document
     from onward.pipelines.filings.faces import (
         SECPreprocessingPipeline,
         batch_parse_filings,
@@ -31,10 +37,13 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "BatchCheckpoint": "onward.runs.checkpoint",
+    "BatchPaused": "onward.errors",
+    "BatchStopped": "onward.errors",
     "Check": "onward.model.validation",
     "CheckpointManager": "onward.runs.checkpoint",
     "CheckpointStatus": "onward.runs.checkpoint",
     "FileLineage": "onward.ledger.manifest.lineage",
+    "Paid": "onward.engine.receipts",
     "Pipeline": "onward.engine.pipeline",
     "RunContext": "onward.runs.context",
     "RunMetadata": "onward.runs.metadata",
@@ -46,8 +55,13 @@ _HOMES = {
     "compute_file_hash": "onward.disk.hashing",
     "files": "onward.engine.file_source",
     "json_files": "onward.engine.file_sink",
+    "json_lines": "onward.engine.lines_sink",
+    "json_lines_source": "onward.engine.lines_source",
+    "json_segments": "onward.engine.segments_sink",
     "process_batch_incremental": "onward.pipelines.filings.faces",
+    "process_batch_task": "onward.pipelines.articles.faces",
     "retry": "onward.retries",
+    "save_single_document": "onward.pipelines.articles.faces",
     "settings": "onward.runs.context",
     "text_files": "onward.engine.file_sink",
     "with_retry_logging": "onward.retries",
@@ -55,10 +69,13 @@ _HOMES = {
 
 __all__ = [
     "BatchCheckpoint",
+    "BatchPaused",
+    "BatchStopped",
     "Check",
     "CheckpointManager",
     "CheckpointStatus",
     "FileLineage",
+    "Paid",
     "Pipeline",
     "RunContext",
     "RunMetadata",
@@ -71,8 +88,13 @@ __all__ = [
     "compute_file_hash",
     "files",
     "json_files",
+    "json_lines",
+    "json_lines_source",
+    "json_segments",
     "process_batch_incremental",
+    "process_batch_task",
     "retry",
+    "save_single_document",
     "settings",
     "text_files",
     "with_retry_logging",

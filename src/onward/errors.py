@@ -7,11 +7,17 @@
     │   ├── OutputTaken         the output folder belongs to another job
     │   ├── NotFound            a job, run or key that the ledger does not know
     │   ├── JobStopped          a person has stopped the job for good
+    │   ├── OutputRefused       the database that results go to does not let us in, or does not let us write
     │   ├── RollbackRefused     outputs cannot be put back as they were; nothing was changed
     │   └── PruneRefused        so much has left its source that it looks like a mistake; nothing was changed
     ├── JobBusy                 another process holds the job
+    ├── BatchPaused             process_batch_task ended because somebody asked for a pause
+    ├── BatchStopped            process_batch_task ended because somebody asked for a stop
     ├── JobPaused               a person has paused the job
     ├── WorkersFail             workers end before they begin a task
+    ├── LlmAccessRefused        the LLM endpoint takes no question from us: key, address or model are wrong
+    ├── LlmOutOfOrder           document after document got nothing usable from the LLM endpoint
+    ├── OutputUnavailable       the database that results go to is away, or was emptied
     ├── HistoryDamaged          an old output is not what was kept
     ├── CheckpointDamaged       a checkpoint file and its copy are not as they were saved
     ├── LedgerError
@@ -27,12 +33,17 @@
         ├── CheckFailed         the result was made, and a check says FAIL
         ├── OutputCollides      another item already owns this output path
         ├── ResultInvalid       a step returned what the sink cannot write
+        ├── QuestionInvalid     a question to an outside service, its answer or its cost cannot be kept
         ├── DeadlineExceeded    the item took longer than its deadline
         ├── WorkerDied          the worker process ended while it held the item
         ├── MemoryExceeded      the item took more memory than its worker may use
+        ├── LlmUnavailable      the LLM endpoint was not reached, was busy or had failed (transient)
+        ├── LlmQuestionRefused  the LLM endpoint does not take this question
+        ├── LlmAnswerInvalid    an LLM answered with what is no answer about the text
         └── RunDied             run after run ended while it held this item alone
 
-`slug` names the section of `docs/reference/errors.md`; `transient` says whether another attempt may end differently.
+`slug` names the section of `docs/reference/errors.md`; `transient` says whether another attempt may end differently;
+`is_environment` says that the cause lies outside of the items: no attempt is spent, and the run ends.
 """
 
 from __future__ import annotations
@@ -41,10 +52,11 @@ from typing import ClassVar
 
 
 class OnwardError(Exception):
-    """The root: `slug` for the docs, `transient` for the engine's retry policy."""
+    """The root: `slug` for the docs, `transient` and `is_environment` for what the engine does about it."""
 
     slug: ClassVar[str] = "onward-error"
     transient: bool = False
+    is_environment: ClassVar[bool] = False
 
 
 class UsageError(OnwardError):
@@ -69,6 +81,13 @@ class OutputTaken(UsageError):
     """The output folder belongs to another job."""
 
     slug = "output-taken"
+
+
+class OutputRefused(UsageError):
+    """The database that results go to does not let us in, does not let us write, or holds what is not ours."""
+
+    slug = "output-refused"
+    is_environment = True
 
 
 class NotFound(UsageError):
@@ -103,9 +122,37 @@ class JobBusy(OnwardError):
 
 
 class JobPaused(OnwardError):
-    """A person has paused the job, and nobody has resumed it. Exit code 3."""
+    """A person, or its budget, has paused the job, and nobody has resumed it. Exit code 3."""
 
     slug = "job-paused"
+
+
+class BatchPaused(OnwardError):
+    """`process_batch_task` ended because somebody asked for a pause; the documents in hand were finished.
+
+    Attributes:
+        job_id: The batch; submitted again after `resume` it goes on.
+    """
+
+    slug = "batch-paused"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__("Batch processing paused by user")
+        self.job_id = job_id
+
+
+class BatchStopped(OnwardError):
+    """`process_batch_task` ended because somebody asked for a stop; the documents in hand were finished.
+
+    Attributes:
+        job_id: The batch; it is refused from now on.
+    """
+
+    slug = "batch-stopped"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__("Batch processing stopped by user")
+        self.job_id = job_id
 
 
 class WorkersFail(OnwardError):
@@ -128,6 +175,50 @@ class WorkersFail(OnwardError):
         self.count = count
         self.end = end
         self.last_words = last_words
+
+
+class LlmAccessRefused(OnwardError):
+    """The LLM endpoint takes no question from us: the key, the address or the model's name is wrong; the run ends.
+
+    Attributes:
+        host: Host and port of the endpoint.
+        status: What it answered, an HTTP status; 0 where it was not asked.
+    """
+
+    slug = "llm-access-refused"
+    is_environment = True
+
+    def __init__(self, host: str, problem: str, remedy: str, *, status: int = 0) -> None:
+        super().__init__(f"The LLM endpoint at '{host}' takes no questions: {problem}. {remedy}")
+        self.host = host
+        self.status = status
+
+
+class LlmOutOfOrder(OnwardError):
+    """Document after document got nothing usable from the LLM endpoint; it is not the documents' doing; the run ends.
+
+    Attributes:
+        host: Host and port of the endpoint.
+        count: How many documents in a row, in one worker.
+    """
+
+    slug = "llm-out-of-order"
+    is_environment = True
+
+    def __init__(self, host: str, count: int, last: str) -> None:
+        super().__init__(
+            f"{count} documents in a row got nothing usable from the endpoint at '{host}'; see to it and run again: "
+            f"what is paid for is kept. The last of them: {last}"
+        )
+        self.host = host
+        self.count = count
+
+
+class OutputUnavailable(OnwardError):
+    """The database that results go to was away for too long, was emptied, or is full; what was acknowledged stands."""
+
+    slug = "output-unavailable"
+    is_environment = True
 
 
 class HistoryDamaged(OnwardError):
@@ -247,6 +338,12 @@ class ResultInvalid(ItemError):
     slug = "result-invalid"
 
 
+class QuestionInvalid(ItemError):
+    """A question to an outside service, its answer or its cost is of no kind that a receipt can keep."""
+
+    slug = "question-invalid"
+
+
 class DeadlineExceeded(ItemError):
     """The item took longer than its deadline; its worker was ended."""
 
@@ -266,6 +363,65 @@ class MemoryExceeded(ItemError):
 
     slug = "memory-exceeded"
     transient = True
+
+
+class LlmUnavailable(ItemError):
+    """The LLM endpoint was not reached, took too long, was busy or had failed, also when it was asked again.
+
+    Attributes:
+        host: Host and port of the endpoint.
+    """
+
+    slug = "llm-unavailable"
+    transient = True
+
+    def __init__(self, host: str, problem: str) -> None:
+        super().__init__(
+            f"The LLM endpoint at '{host}' gave no answer: {problem}. See whether it runs and is reached from here; "
+            "`events.timeout_s` and `events.retries` say how long it is waited for."
+        )
+        self.host = host
+
+
+class LlmQuestionRefused(ItemError):
+    """The LLM endpoint does not take this question; it is asked no second time.
+
+    Attributes:
+        host: Host and port of the endpoint.
+        status: What it answered, an HTTP status.
+    """
+
+    slug = "llm-question-refused"
+
+    def __init__(self, host: str, status: int, said: str) -> None:
+        words = f": {said}" if said else ""
+        super().__init__(
+            f"The LLM endpoint at '{host}' refuses a question with status {status}{words}. When it refuses every one, "
+            "see whether the model takes `response_format` with a JSON schema."
+        )
+        self.host = host
+        self.status = status
+
+
+class LlmAnswerInvalid(ItemError):
+    """An LLM answered with what is no answer about the text. It is kept, and not paid for a second time unasked.
+
+    Attributes:
+        model: Who answered.
+        sentence: The sentence it was asked about, counted from 0.
+        problem: What is wrong with the answer.
+    """
+
+    slug = "llm-answer-invalid"
+
+    def __init__(self, model: str, sentence: int, problem: str) -> None:
+        super().__init__(
+            f"The answer of '{model}' about sentence {sentence} is not valid: {problem}. It is kept and will be the "
+            "answer of a retry too; `onward run ... --only-failed --set events.ask_again=1` pays for a new one."
+        )
+        self.model = model
+        self.sentence = sentence
+        self.problem = problem
 
 
 class RunDied(ItemError):

@@ -17,7 +17,8 @@ INPUTS = {f"d{i % 2}/f{i}.txt": f"some words, {i} of them\n" for i in range(6)}
 STRANGERS = ("out/x.tmp", "out/.onward/staging/x.tmp")
 
 RECOVERY = [point for point in FaultPoint if point.startswith("recover-")]
-ONCE = {FaultPoint.RUN_BEGUN, FaultPoint.BEFORE_REPORT, FaultPoint.BEFORE_END, FaultPoint.RUN_ENDED, *RECOVERY}
+ENDING = [FaultPoint.FINISHED, FaultPoint.BEFORE_REPORT, FaultPoint.BEFORE_END, FaultPoint.RUN_ENDED]
+ONCE = {FaultPoint.RUN_BEGUN, *ENDING, *RECOVERY}
 AT_WORK = [FaultPoint.WORKER_BEGIN, FaultPoint.WORKER_STAGED]
 KILLS = [(p, n) for p in RUN_POINTS if p not in AT_WORK for n in ((1,) if p in ONCE else (1, 2, 4))]
 AFTER_A_COMMIT = [(FaultPoint.CLAIMED, 2), (FaultPoint.COMMITTED, 3), (FaultPoint.LINKED, 2), (FaultPoint.PUBLISHED, 2)]

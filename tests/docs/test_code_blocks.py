@@ -36,10 +36,15 @@ def session(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if any(map(is_run, blocks(page)))], ids=name_of)
-def test_the_blocks_of_a_page_run_and_say_what_is_shown(page: Path, tmp_path: Path) -> None:
+def test_the_blocks_of_a_page_run_and_say_what_is_shown(
+    page: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     folder = tmp_path / "work"
     folder.mkdir()
     environment = session(folder)
+    for name in ("LEDGER", "NEWS"):
+        if f"env:{name}" in page.read_text():
+            environment[name] = request.getfixturevalue("postgres_url")
     if "examples/" in page.read_text():
         shutil.copytree(ROOT / "examples", folder / "examples")
     found = [block for block in blocks(page) if is_run(block)]

@@ -14,9 +14,10 @@ import pytest
 from pages import ROOT
 
 PIPELINE = '''
-from onward import Pipeline, files, json_files
+from onward import Paid, Pipeline, files, json_files
 
-def read(item, config):
+def read(item, config, receipts):
+    receipts.once({"text": item.read_text()}, lambda: Paid("yes", tokens_in=1, tokens_out=2, cost=0.1))
     return {"text": item.read_text(), "size": config["size"], "more": getattr(item, config["name"])}
 
 def is_full(result):
@@ -135,6 +136,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
 
 # What a small job has none of: a folder that cannot be read, errors in a ledger, a migration to apply.
 RARE = {"holder.pid", "holder.host",
+    # a budget that is used up
+    "paused_because",
     # outputs that changed their name between two runs, and code that did
     "left[]", "differences[].kind", "differences[].name", "differences[].then", "differences[].now",
     # a clone of git, a damaged manifest, and outputs that two people made differently

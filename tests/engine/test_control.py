@@ -224,7 +224,7 @@ WRONG = {
     "unknown executor": ["--executor", "nowhere"],
     "forced stranger": ["--force", "nothing.txt"],
     "unknown option": ["--wrokers", "2"],
-    "state in a URL": ["--state", "postgresql://me:hush@host/db"],
+    "state in a database of another kind": ["--state", "mysql://me:hush@host/db"],
 }
 
 

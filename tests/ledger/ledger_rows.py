@@ -6,7 +6,7 @@ from hashlib import sha256
 from itertools import islice
 
 from onward.ledger.base import Ledger, Reader
-from onward.model.record import Attempt, Container, Control, Item, Job, Publish, RecipeRow, Run, Version
+from onward.model.record import Attempt, Container, Control, Item, Job, Publish, Receipt, RecipeRow, Run, Version
 
 NOW = 1_766_932_222_123_456
 
@@ -57,6 +57,14 @@ def a_publish(item_id: int, version: int | None = 1, **other: object) -> Publish
 
 def a_control(row_id: int, job_id: int, request: str = "pause", **other: object) -> Control:
     return Control(row_id, job_id, request, "Ada", "host", 7, "", NOW + row_id, None)._replace(**other)
+
+
+def a_receipt(row_id: int, job_id: int, item_id: int, run_id: int, **other: object) -> Receipt:
+    row = Receipt(
+        row_id, job_id, item_id, run_id, digest(("question", row_id)), '{"model":"m"}', '["ä"]', 120 + row_id, 7, 333,
+        NOW + row_id,
+    )
+    return row._replace(**other)
 
 
 def fill(ledger: Ledger, items: int, *, name: str = "filings", group: int = 20) -> Job:
@@ -121,6 +129,11 @@ def answers(ledger: Reader, *, with_hashes: bool = True) -> dict[str, object]:
             "publishes": ledger.publishes(job.id),
             "control": ledger.control(job.id),
             "controls": ledger.controls(job.id),
+            "receipt": [ledger.receipt(digest(("question", number))) for number in range(4)],
+            "receipts_of_item": [ledger.receipts_of_item(one.item.id) for one in known],
+            "spent": ledger.spent(job.id),
+            "spent_by_run": [ledger.spent_by_run(run.id) for run in runs],
+            "spent_by_item": [list(ledger.spent_by_item(run.id)) for run in runs],
             "archives": ledger.archives(job.id),
             "head": head if with_hashes else head.seq,
             "journal": [entry if with_hashes else entry[:-1] for entry in ledger.journal(job.id)],

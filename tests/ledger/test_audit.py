@@ -375,6 +375,10 @@ TABLE_EDITS = {
     "control": (
         "INSERT INTO control VALUES (1, 1, 'stop', 'Eve', 'host', 1, '', 1, NULL)", "row-added", "no entry wrote it",
     ),
+    "receipt": (
+        "INSERT INTO receipt VALUES (1, 1, 1, 1, zeroblob(32), '{}', '{}', 0, 0, 0, 1)", "row-added",
+        "no entry wrote it",
+    ),
 }
 
 

@@ -1,10 +1,11 @@
-"""A machine that drives a SQLite ledger beside the memory one: every answer is the same after every step.
+"""A machine that drives a real ledger beside the memory one: every answer is the same after every step.
 
 And the law of the journal: what all entries fold to is what the tables hold.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from typing import Any
@@ -19,6 +20,7 @@ from ledger_rows import (
     a_control,
     a_job,
     a_publish,
+    a_receipt,
     a_recipe,
     a_run,
     a_version,
@@ -30,14 +32,13 @@ from ledger_rows import (
 
 from onward.errors import LeaseLost, OutputTaken
 from onward.ledger import audit, journal
-from onward.ledger.base import Archive, SignatureRow
+from onward.ledger.base import Archive, SignatureRow, open_ledger
 from onward.ledger.care import rebuild
 from onward.ledger.memory import MemoryLedger
-from onward.ledger.sqlite import SqliteLedger
 from onward.model.record import TABLES
 from onward.model.states import ItemState, Outcome, Request, RunStatus
 
-KINDS = ("job", "run", "recipe", "container", "item", "attempt", "version", "publish", "confirm", "control",
+KINDS = ("job", "run", "recipe", "container", "item", "attempt", "version", "publish", "confirm", "control", "receipt",
          "signature", "forget", "forget all", "memo", "archive")
 SMALL = st.integers(0, 7)
 OPERATIONS = st.lists(st.tuples(st.sampled_from(KINDS), SMALL, SMALL), max_size=8)
@@ -50,20 +51,25 @@ class Abandoned(Exception):
 class SideBySide(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.folder = tempfile.mkdtemp()
-        self.path = self.folder + "/ledger.db"
-        self.sqlite = SqliteLedger(self.path)
+        self.path = self.new_place()
+        self.real = open_ledger(self.path)
         self.memory = MemoryLedger()
-        self.memory.uuid = self.sqlite.uuid
+        self.memory.uuid = self.real.uuid
         self.now = NOW
 
+    def new_place(self) -> str:
+        return tempfile.mkdtemp() + "/ledger.db"
+
+    def remove(self) -> None:
+        shutil.rmtree(os.path.dirname(self.path))
+
     def teardown(self) -> None:
-        self.sqlite.close()
-        shutil.rmtree(self.folder)
+        self.real.close()
+        self.remove()
 
     @property
     def both(self) -> tuple[Any, Any]:
-        return self.sqlite, self.memory
+        return self.real, self.memory
 
     @rule(name=st.sampled_from("abc"), out=st.sampled_from("xyz"))
     def create_a_job(self, name, out):
@@ -84,7 +90,7 @@ class SideBySide(RuleBasedStateMachine):
         job = jobs[which % len(jobs)]
         try:
             with (
-                self.sqlite.transaction(job.id, now=self.now) as one,
+                self.real.transaction(job.id, now=self.now) as one,
                 self.memory.transaction(job.id, now=self.now) as two,
             ):
                 world = World(job, two)
@@ -112,30 +118,30 @@ class SideBySide(RuleBasedStateMachine):
 
     @rule(writes=st.booleans())
     def open_again(self, writes):
-        self.sqlite.close()
+        self.real.close()
         if not writes:
-            reader = SqliteLedger(self.path, writes=False)
+            reader = open_ledger(self.path, writes=False)
             assert answers(reader) == answers(self.memory)
             reader.close()
-        self.sqlite = SqliteLedger(self.path)
-        assert self.sqlite.lost == {}
+        self.real = open_ledger(self.path)
+        assert self.real.lost == {}
 
     @rule()
     def rebuild_from_the_journal(self):
-        self.sqlite.close()
+        self.real.close()
         rebuild(self.path)
-        self.sqlite = SqliteLedger(self.path)
+        self.real = open_ledger(self.path)
         # What is not journaled a rebuilt ledger does not have.
         for cached in (self.memory._signatures, self.memory._memos, self.memory._archives):
             cached.clear()
 
     @invariant()
     def every_answer_is_the_same(self):
-        assert answers(self.sqlite) == answers(self.memory)
+        assert answers(self.real) == answers(self.memory)
 
     @invariant()
     def the_journal_folds_to_the_tables(self):
-        assert audit.problems(self.sqlite, {}) == []
+        assert audit.problems(self.real, {}) == []
         tables = {name: {} for name in TABLES}
         for job in self.memory.jobs():
             for table, rows in journal.fold(self.memory.journal(job.id)).items():
@@ -154,6 +160,7 @@ class World:
         self.containers = [row.id for row in reader.containers(job.id)]
         self.controls = [row.id for row in reader.controls(job.id)]
         self.items = {known.item.id: known.item for known in reader.known_all(job.id)}
+        self.receipts = [row.id for item_id in self.items for row in reader.receipts_of_item(item_id)]
 
     def apply(self, kind, a, b, txs) -> None:
         match kind:
@@ -193,6 +200,10 @@ class World:
             case "control":
                 row = a_control(self._id(txs, "control", self.controls, a), self.job.id, list(Request)[b % 4].value)
                 self._put(txs, row._replace(obeyed_at=NOW + b if a % 2 else None))
+            case "receipt" if self.items and self.runs:
+                item_id, run_id = self._pick(list(self.items), a), self._pick(self.runs, b)
+                row = a_receipt(self._id(txs, "receipt", self.receipts, a), self.job.id, item_id, run_id)
+                self._put(txs, row._replace(digest=digest(("question", b % 4)), tokens_in=a, cost_micro=a * b))
             case "signature" if self.containers:
                 for tx in txs:
                     tx.put_signature(SignatureRow(self._pick(self.containers, a), bytes([b]), b"o", "[]", "[1]"))
@@ -229,9 +240,9 @@ class World:
             tx.put(row)
 
 
-def _drive(examples: int, steps: int) -> None:
+def _drive(examples: int, steps: int, machine: type[SideBySide] = SideBySide) -> None:
     run_state_machine_as_test(
-        SideBySide,
+        machine,
         settings=settings(
             max_examples=examples, stateful_step_count=steps, deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -239,10 +250,35 @@ def _drive(examples: int, steps: int) -> None:
     )
 
 
+def _beside_postgres(postgres) -> type[SideBySide]:
+    class PostgresSideBySide(SideBySide):
+        def new_place(self) -> str:
+            return postgres.url
+
+        def remove(self) -> None:
+            import psycopg
+
+            with psycopg.connect(postgres.url, autocommit=True) as db:
+                db.execute("SET client_min_messages = warning")
+                for (schema,) in db.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'onward%'").fetchall():
+                    db.execute(f"DROP SCHEMA {schema} CASCADE".encode())
+
+    return PostgresSideBySide
+
+
 def test_law_sqlite_and_memory_never_differ():
     _drive(25, 15)
+
+
+def test_law_postgres_and_memory_never_differ(postgres):
+    _drive(5, 10, _beside_postgres(postgres))
 
 
 @pytest.mark.long
 def test_law_sqlite_and_memory_never_differ_over_many_steps():
     _drive(300, 60)
+
+
+@pytest.mark.long
+def test_law_postgres_and_memory_never_differ_over_many_steps(postgres):
+    _drive(60, 40, _beside_postgres(postgres))

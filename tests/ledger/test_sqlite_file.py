@@ -443,7 +443,7 @@ def test_a_ledger_of_the_first_schema_is_brought_up_to_date_with_every_row(tmp_p
         tx.put(a_publish(7, None, kind="quarantine", staged="s", output="o"))
         tx.put(a_publish(9, 2))
 
-    assert upgrade(path) == ["002"]
+    assert upgrade(path) == ["002", "003"]
 
     ledger = SqliteLedger(path)
     assert answers(ledger) == answers(same)

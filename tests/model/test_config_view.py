@@ -125,3 +125,12 @@ def test_a_name_that_only_looks_like_one_is_not(name):
 def test_the_password_of_a_url_is_out_of_sight_and_the_rest_is_not():
     assert without_password("see postgresql://me:hunter2@host:5432/db!") == "see postgresql://me:***@host:5432/db!"
     assert without_password("https://host/path?a=b:c@d") == "https://host/path?a=b:c@d"
+
+
+def test_a_step_that_falls_back_to_no_settings_has_read_none_of_them():
+    view = ConfigView({"limit": 3})
+
+    chosen = view or {}
+
+    assert chosen["limit"] == 3
+    assert view.reads == {"limit"}

@@ -38,14 +38,29 @@ def test_the_flag_comes_before_the_variable(tmp_path, monkeypatch):
     assert find().state == str(tmp_path / "variable")
 
 
-def test_a_state_that_is_a_file_or_a_server_is_refused_without_its_password(tmp_path):
+def test_a_state_that_is_a_file_or_another_server_is_refused_without_its_password(tmp_path):
     (tmp_path / "file").write_text("")
 
     with pytest.raises(UsageError, match="is a file"):
         find(str(tmp_path / "file"))
     with pytest.raises(UsageError) as caught:
-        find("postgresql://me:hunter2@host/db")
+        find("mysql://me:hunter2@host/db")
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_state_that_is_a_database_keeps_a_folder_for_what_belongs_to_this_machine(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SECRET_PLACE", "postgresql://me:hunter2@host/db")
+
+    found = find("env:SECRET_PLACE")
+
+    assert found.state == str(tmp_path / ".onward")
+    assert found.ledger == found.named == "postgresql://me:hunter2@host/db"
+    assert found.shown == "postgresql://me:***@host/db"
+    assert found.relative("in") == str(tmp_path / "in")
+    assert found.absolute(str(tmp_path / "in")) == str(tmp_path / "in")
+    with pytest.raises(UsageError, match="names a variable that is not set"):
+        find("env:NO_SUCH_PLACE")
 
 
 def test_places_are_stored_relative_and_move_with_the_tree(tmp_path):

@@ -25,7 +25,7 @@ def opened(state: str | None, *, writes: bool = False) -> Iterator[tuple[Workspa
 
     workspace = find(state)
     if not workspace.exists():
-        msg = f"There is no ledger in '{workspace.state}'. Begin with `onward run PIPELINE INPUT --out DIR`."
+        msg = f"There is no ledger in '{workspace.shown}'. Begin with `onward run PIPELINE INPUT --out DIR`."
         raise NotFound(msg)
     ledger = open_ledger(workspace.ledger, writes=writes)
     try:
@@ -109,13 +109,14 @@ def history(job: str | None, run_id: str | None, key: str | None, state: str | N
             run = asked.find_run(ledger, run_id)
             owner = ledger.job_by_id(run.job_id)
             assert owner is not None
-            render.run_history(asked.run_facts(run, owner), list(asked.items_of_run(ledger, run)), as_json=as_json)
+            items = list(asked.items_of_run(ledger, run))
+            render.run_history(asked.run_facts(ledger, run, owner), items, as_json=as_json)
             return
         found = asked.find_job(ledger, job)
         if key is not None:
             render_history.item_history(asked.item_history(ledger, found, key), as_json=as_json)
             return
-        runs = [asked.run_facts(run, found) for run in ledger.runs(found.id)]
+        runs = [asked.run_facts(ledger, run, found) for run in ledger.runs(found.id)]
         render.job_history(found.name, runs, as_json=as_json)
 
 

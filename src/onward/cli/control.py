@@ -106,7 +106,7 @@ def resume(
             settings = parse_assignments(assignments)
             # All of this may fail; the pause stands until it has not.
             batch = batch_to_resume(pipeline, found, workspace, settings=settings, **options)
-        seen = lift(ledger, workspace, found, why=why, new=new)
+        seen = lift(ledger, workspace, found, why=why, new=new, budget=None if batch is None else batch.budget)
         if batch is None:
             render.asked(seen, as_json=as_json)
             return

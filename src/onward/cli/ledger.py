@@ -1,4 +1,4 @@
-"""`onward ledger`: info, migrate, backup, rebuild, archive; export and import of manifests."""
+"""`onward ledger`: info, migrate, backup, copy, rebuild, archive; export and import of manifests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _STATE = click.option("--state", metavar="DIR", help="State folder; the nearest 
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
 
-@click.group(short_help="Look after the ledger: info, migrate, backup, rebuild, archive, export, import.")
+@click.group(short_help="Look after the ledger: info, migrate, backup, copy, rebuild, archive, export, import.")
 def ledger() -> None:
     """Look after the ledger."""
 
@@ -61,6 +61,22 @@ def backup(file: str, state: str | None, as_json: bool) -> None:
     from onward.runs.workspace import find
 
     render.facts({"schema": "onward.backup/1", **copy(find(state).ledger, file)}, as_json=as_json)
+
+
+@ledger.command()
+@click.argument("source")
+@click.argument("target")
+@_JSON
+def copy(source: str, target: str, as_json: bool) -> None:
+    """Copy the whole record from SOURCE to TARGET, which must hold none: state folders, postgresql://..., or env:NAME.
+
+    The journal, the rows and the ledger's name are the same in both; outputs stay where they are. Nothing may run on
+    SOURCE meanwhile, and only one of the two should be used from then on. A copy that was killed may be repeated.
+    """
+    from onward.cli import render
+    from onward.engine.copy_ledger import copy_ledger
+
+    render.facts({"schema": "onward.copied/1", **copy_ledger(source, target)}, as_json=as_json)
 
 
 @ledger.command()

@@ -37,6 +37,7 @@ COMMANDS = {
     "ledger": ("ledger", "Look after the ledger: info, migrate, backup, rebuild."),
     "manifest": ("manifest", "Look after a shared manifest: check, merge, repair."),
     "init": ("manifest", "Make the state folder; teach git to merge manifests."),
+    "worker": ("worker", "Work on runs that were started with --executor celery."),
     "doctor": ("doctor", "Check the installation and print every setting with its origin."),
     "completion": ("completion", "Print the shell completion script."),
 }
@@ -137,7 +138,7 @@ def main() -> None:
     except OSError as error:
         where = f" '{shown(str(error.filename))}'" if error.filename else ""
         text = error.strerror or str(error)
-        click.echo(f"onward:{where} {shown(text)}. What was reported done stands; run again.", err=True)
+        click.echo(f"onward:{where} {shown(text).rstrip('.')}. What was reported done stands; run again.", err=True)
         code = 1
     # The last collection would look at everything that was imported, which takes a tenth of a short command, and find
     # nothing that the end of the process does not free. Whatever was registered to run at exit still does.

@@ -28,10 +28,11 @@ def list_(job: str | None, state: str | None, as_json: bool) -> None:
     from onward.cli.ask import opened
     from onward.engine.history import find_job
     from onward.engine.quarantine import waiting
+    from onward.runs.outlet import outlet_of
 
     with opened(state) as (workspace, ledger):
         found = find_job(ledger, job)
-        items = list(waiting(ledger, found, workspace.absolute(found.out)))
+        items = list(waiting(ledger, found, outlet_of(found, workspace).home))
         render_quarantine.waiting(found.name, items, as_json=as_json)
 
 
@@ -46,10 +47,11 @@ def show(job: str, key: str, state: str | None, as_json: bool) -> None:
     from onward.cli.ask import opened
     from onward.engine.history import find_job
     from onward.engine.quarantine import shown
+    from onward.runs.outlet import outlet_of
 
     with opened(state) as (workspace, ledger):
         found = find_job(ledger, job)
-        render_quarantine.shown(shown(ledger, found, key, workspace.absolute(found.out)), as_json=as_json)
+        render_quarantine.shown(shown(ledger, found, key, outlet_of(found, workspace).home), as_json=as_json)
 
 
 @quarantine.command()

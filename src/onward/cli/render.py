@@ -15,6 +15,7 @@ from onward import clock
 from onward.engine.answer import Answer
 from onward.engine.batch import Watcher
 from onward.model.item import printable
+from onward.model.money import amount, micro
 from onward.model.reason import Action, Reason
 from onward.model.states import ItemState, RunStatus
 from onward.runs.progress import Progress
@@ -101,15 +102,28 @@ def run(answer: Answer, *, as_json: bool) -> None:
         parts.append(f"{counts['deleted']} gone from the input")
     elapsed_s = float(str(head["elapsed_s"]))
     click.echo(f"{head['status']}: {', '.join(parts)}; {counts['total']} in all, {elapsed_s:.2f} s.")
+    if "cost" in head:
+        told = f"{head['tokens_in']:,} tokens in, {head['tokens_out']:,} out"
+        click.echo(f"cost:    {amount(micro(float(str(head['cost']))))} ({told})")
     _problems(head)
     click.echo(f"outputs: {printable(str(head['out']))}")
     click.echo(f"report:  {printable(str(head['report']))}")
     if counts["quarantined"] or counts["held"]:
-        click.echo(f"why:     {printable(os.path.join(str(head['out']), 'quarantine'))}")
+        click.echo(f"why:     {_where_it_says_why(str(head['out']), str(head['job']))}")
     if head["status"] == RunStatus.INTERRUPTED:
         click.echo("run the same command again to go on")
+    if "paused_because" in head:
+        click.echo(printable(str(head["paused_because"])))
     elif head["status"] == RunStatus.PAUSED:
         click.echo(f"go on with `onward resume {printable(str(head['job']))}`")
+
+
+def _where_it_says_why(out: str, job: str) -> str:
+    from onward.runs.outlet import is_file, is_url
+
+    if is_url(out):
+        return f"onward quarantine list {printable(job)}"
+    return printable(os.path.join(os.path.dirname(out) if is_file(out) else out, "quarantine"))
 
 
 def _problems(head: Mapping[str, object]) -> None:
@@ -160,6 +174,9 @@ class _Plain(Watcher):
 
     def told(self, sentence: str) -> None:
         click.echo(f"manifest: {printable(sentence)}", err=True)
+
+    def noticed(self, sentence: str) -> None:
+        click.echo(printable(sentence), err=True)
 
     def memory_high(self, used_mb: float, workers: int) -> None:
         click.echo(f"High memory usage: {used_mb:.1f}MB; going on with {workers} at once", err=True)
@@ -288,7 +305,9 @@ def job_history(job: str, runs: list[dict[str, object]], *, as_json: bool) -> No
         label = f" '{printable(str(run_['label']))}'" if run_["label"] else ""
         who = (environment.get("researcher") or "?").partition(" <")[0]
         commit = environment.get("git_commit") or "no git"
-        click.echo(f"{run_['run_id']}{label}  {run_['status']:<11} {did or 'nothing'}  [{commit}, {printable(who)}]")
+        cost = f", cost {amount(micro(float(str(run_['cost']))))}" if "cost" in run_ else ""
+        name = f"{run_['run_id']}{label}"
+        click.echo(f"{name}  {run_['status']:<11} {did or 'nothing'}{cost}  [{commit}, {printable(who)}]")
 
 
 def run_history(facts: dict[str, object], items: list[dict[str, object]], *, as_json: bool) -> None:
@@ -368,7 +387,8 @@ def ledger_info(found: Mapping[str, object], *, as_json: bool) -> None:
     assert isinstance(jobs, list)
     click.echo(f"ledger:  {printable(str(found['path']))}")
     click.echo(f"size:    {int(str(found['size_bytes'])) / 1024:.0f} KB, {found['journal_entries']} journal entries")
-    click.echo(f"schema:  {found['schema_number']}, SQLite {found['sqlite']}, uuid {found['uuid']}")
+    store = f"SQLite {found['sqlite']}" if found["sqlite"] else f"PostgreSQL {found['postgresql']}"
+    click.echo(f"schema:  {found['schema_number']}, {printable(store)}, uuid {found['uuid']}")
     for job in jobs:
         name, head = printable(job["job"]), job["head"][:16]
         click.echo(f"job:     {name}: {job['items']} items, {job['runs']} runs, head {head}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import click
 
 from onward.cli.render import document
 from onward.model.item import printable
+from onward.model.money import amount, micro
 
 if TYPE_CHECKING:
     from onward.engine.prune import Pruned
@@ -129,3 +131,9 @@ def item_history(facts: dict[str, object], *, as_json: bool) -> None:
             mark = "*" if version["is_current"] else " "
             click.echo(f"    {mark} {version['content']} → {printable(version['output'])}")
             click.echo(f"      {version['digest']}, {version['size_bytes']} bytes, {version['validation']}")
+    receipts = facts.get("receipts", [])
+    assert isinstance(receipts, list)
+    for paid in receipts:
+        cost, tokens = amount(micro(paid["cost"])), f"{paid['tokens_in']:,} tokens in, {paid['tokens_out']:,} out"
+        question = printable(json.dumps(paid["question"], ensure_ascii=False))
+        click.echo(f"  paid {cost} in {paid['run_id']} ({tokens}): {question}")

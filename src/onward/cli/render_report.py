@@ -13,6 +13,7 @@ from onward import clock
 from onward.cli.render import document
 from onward.engine.answer import Answer
 from onward.engine.check_run import SUPERSEDED
+from onward.engine.costs import cost_words
 from onward.engine.report_plot import size, span
 from onward.model.item import printable
 from onward.model.record import to_digest
@@ -58,6 +59,8 @@ def report(report: Report, *, page: str | None) -> None:
     if known.item_s is not None and counts["skipped"]:
         measure = f"{span(known.item_s)} an item, measured over {known.items} results in {known.runs} runs"
         _fact("saved", f"about {span(report.saved_s)} ({measure})")
+    if report.spent.receipts:
+        _fact("cost", cost_words(report.spent))
     for one in report.account.types:
         click.echo(f"  {one.kind:<10} {printable(one.reason)}: {one.items} items, {one.attempts} attempts")
     if report.failures:

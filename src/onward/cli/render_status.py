@@ -10,6 +10,7 @@ import click
 
 from onward.cli.render import document, span
 from onward.model.item import printable
+from onward.model.money import amount, micro
 
 _SHOWN_MAX = 20
 _MONITOR_WORDS = {"running": "PROGRESS"}
@@ -52,6 +53,8 @@ def status(facts: Facts, *, as_json: bool) -> None:
         click.echo(f"runs:     {facts['restarts'] + 1}, the last one {facts['run_id']}")
     if facts["eta_s"] is not None:
         click.echo(f"rate:     {facts['rate_per_min']}/min, {span(facts['eta_s'])} left")
+    if "cost" in facts:
+        click.echo(f"spent:    {cost_words(facts)}")
     if recent:
         click.echo("recent:   " + ", ".join(f"{printable(one['key'])} {one['outcome']}" for one in recent))
     for line in failed_lines(facts, _SHOWN_MAX):
@@ -85,6 +88,12 @@ def items_words(facts: Facts) -> str:
     if not_begun > 0:
         words.append(f"{not_begun} not begun")
     return ", ".join(words) or "none yet"
+
+
+def cost_words(facts: Facts) -> str:
+    """Return what was paid, and for how many tokens."""
+    cost = amount(micro(facts["cost"]))
+    return f"{cost} ({facts['tokens_in']:,} tokens in, {facts['tokens_out']:,} out)"
 
 
 def in_flight_words(count: int) -> str:

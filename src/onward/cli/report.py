@@ -57,15 +57,27 @@ def check(ctx: click.Context, /, run: str, validate: bool, state: str | None, as
     """
     from onward.cli import render_report
     from onward.engine.check_run import check_run
+    from onward.engine.command_run import settings_of
+    from onward.engine.pipeline import tell_owner
     from onward.engine.report_again import pick_run, report_again
     from onward.pipelines import find_pipeline
+    from onward.runs.outlet import given_again, outlet
 
     with opened(state) as (workspace, ledger):
         found = pick_run(ledger, run)
         again = report_again(ledger, workspace, found)
-        trial = _trial(find_pipeline(again.report.job.pipeline, root=workspace.root)) if validate else None
-        manifest = json.loads(again.report.job.options).get("manifest")
-        checked = check_run(ledger, again.report, trial, manifest and workspace.absolute(manifest))
+        job = again.report.job
+        to = outlet(given_again(job, workspace), workspace)
+        trial = sink = None
+        if validate or to.is_url or to.is_file:
+            pipeline = find_pipeline(job.pipeline, root=workspace.root).bound(to.out, settings_of(job))
+            trial = _trial(pipeline) if validate else None
+            sink = pipeline.sink if to.is_url or to.is_file else None
+        if sink is not None:
+            tell_owner(sink, ledger, job)
+            sink.attach(to.out)
+        manifest = json.loads(job.options).get("manifest")
+        checked = check_run(ledger, again.report, trial, manifest and workspace.absolute(manifest), sink)
         render_report.checked(checked, as_json=as_json)
         ctx.exit(0 if checked.is_good else 1)
 

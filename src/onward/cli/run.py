@@ -21,7 +21,11 @@ def _shared(command: F) -> F:
     options = [
         click.argument("pipeline"),
         click.argument("place", metavar="INPUT", type=click.Path()),
-        click.option("--out", required=True, metavar="DIR", help="Where outputs go; belongs to this job alone."),
+        click.option(
+            "--out", required=True, metavar="DIR|FILE|URL",
+            help="Where outputs go, as far as the pipeline can: a folder, a .jsonl file, a database's URL or env:NAME. "
+            "Belongs to this job alone.",
+        ),
         click.option("--job", metavar="NAME", help="Name of the batch; derived from the rest by default."),
         click.option("--full", is_flag=True, help="Process everything, also what is unchanged."),
         click.option("--incremental", is_flag=True, help="Only what is new or changed (the default)."),
@@ -53,7 +57,7 @@ def _shared(command: F) -> F:
 @_shared
 @click.option("--run-name", default="", metavar="NAME", help="A label for this run.")
 @click.option("--workers", type=int, metavar="N", help="How many at once; the number of processors by default.")
-@click.option("--executor", default="local", metavar="NAME", help="Where steps run: local.")
+@click.option("--executor", default="local", metavar="NAME", help="Where steps run: local or celery.")
 @click.option("--deadline", "deadline_s", type=float, metavar="S", help="Seconds one item may take.")
 @click.option("--memory-mb", type=int, metavar="N", help="Memory in MB that one item may use in its worker.")
 @click.option("--inspect-quarantine", is_flag=True, help="Only list what waits in quarantine, and why.")
@@ -100,9 +104,10 @@ def run(
         render.plan(batch.plan(), as_json=as_json)
         return
     if detach:
-        from onward.cli.detach import start
+        from onward.cli.detach import hand_over, start
+        from onward.engine.executors import is_elsewhere
 
-        ctx.exit(start(batch, as_json=as_json))
+        ctx.exit((hand_over if is_elsewhere(batch.options.executor) else start)(batch, as_json=as_json))
     ctx.exit(perform(batch, as_json=as_json))
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
+
 import click
 
 
@@ -19,7 +22,9 @@ def verify(ctx: click.Context, /, job: str | None, repair: bool, state: str | No
     """
     from onward.cli import render
     from onward.engine.verify import verify_job
+    from onward.pipelines import find_pipeline
 
-    result = verify_job(job, state, repair=repair)
+    with redirect_stdout(sys.stderr):
+        result = verify_job(job, state, repair=repair, find_pipeline=find_pipeline)
     render.verification(result, as_json=as_json)
     ctx.exit(1 if result.findings else 0)

@@ -64,6 +64,27 @@ def write(fd: int, data: bytes, at: int) -> None:
         view, at = view[count:], at + count
 
 
+def append_durably(path: str, data: bytes, at: int) -> os.stat_result:
+    """Write `data` at the end `at` of a file, made when it is not there, and return its stat; durable when it returns.
+
+    Raises:
+        OSError: It may not be durable. The file is cut back to `at`, as far as that can be done.
+    """
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
+    try:
+        try:
+            write_durably(fd, data, at)
+        except OSError:
+            try:
+                os.ftruncate(fd, at)
+            except OSError:
+                pass  # the first error is the one to tell; whoever opens the file next cuts the torn end
+            raise
+        return os.fstat(fd)
+    finally:
+        os.close(fd)
+
+
 def cut(path: str, length: int) -> None:
     """Cut a file back to so many bytes; durable with the next `write_durably`."""
     fd = open_file(path, writes=True)

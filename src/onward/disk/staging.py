@@ -25,12 +25,13 @@ def token(run_id: int, item_id: int, serial: int) -> str:
 
 
 class Staging:
-    """The staging folder of one output folder."""
+    """The staging folder of one output folder, or of one file in it that has a private folder of its own."""
 
-    def __init__(self, out: str) -> None:
+    def __init__(self, out: str, private: str | None = None) -> None:
+        private = private or os.path.join(out, PRIVATE)
         self.out = out
-        self.folder = os.path.join(out, PRIVATE, "staging")
-        self.history = History(os.path.join(out, PRIVATE, "history"))
+        self.folder = os.path.join(private, "staging")
+        self.history = History(os.path.join(private, "history"))
         self._known_folders: set[str] = set()
 
     def create(self) -> None:

@@ -12,11 +12,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from onward.engine.file_sink import RUNS_FOLDER
 from onward.errors import NotFound, UsageError
 from onward.ledger.base import Anchor
 from onward.model.item import printable
 from onward.model.record import Job
+from onward.runs.outlet import outlet_of
 from onward.runs.workspace import Workspace
 
 _REPORT = "report.json"
@@ -36,7 +36,7 @@ def of_reports(workspace: Workspace, jobs: list[Job]) -> Kept:
     """Return the anchors in the reports that the runs of these jobs left; a report without one says nothing."""
     kept = Kept({}, {})
     for job in jobs:
-        for path in _reports(os.path.join(workspace.absolute(job.out), RUNS_FOLDER)):
+        for path in _reports(outlet_of(job, workspace).runs):
             try:
                 head = _head_of(path)
             except (OSError, ValueError, RecursionError) as error:

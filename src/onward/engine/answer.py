@@ -22,7 +22,7 @@ class Answer(NamedTuple):
 
     def document(self) -> dict[str, object]:
         """Return the whole answer, as `--json` gives it."""
-        return {**self.head, "items": [line._asdict() for line in self.items]}
+        return {**self.head, "items": [line.facts() for line in self.items]}
 
     def texts(self) -> Iterator[str]:
         """Return the same as JSON text, piece by piece, so that a million items need no memory."""
@@ -30,13 +30,25 @@ class Answer(NamedTuple):
         yield head[: head.rindex("}")].rstrip() + ',\n "items": ['
         comma = "\n  "
         for line in self.items:
-            yield comma + json.dumps(line._asdict(), ensure_ascii=True)
+            yield comma + json.dumps(line.facts(), ensure_ascii=True)
             comma = ",\n  "
         yield "\n ]\n}\n" if comma.startswith(",") else "]\n}\n"
 
 
 def run_lines(ledger: Reader, run_id: int, tally: Tally) -> Iterator[Line]:
-    """Return a line for every item that a run did not simply skip, by key: the last attempt of each tells."""
+    """Return a line for every item that a run did not simply skip, by key, with what was paid for it."""
+    paid = ledger.spent_by_item(run_id)
+    key, spent = next(paid, ("", None))
+    for line in _lines(ledger, run_id, tally):
+        if spent is None or line.key != key:
+            yield line
+            continue
+        yield line._replace(spent=spent)
+        key, spent = next(paid, ("", None))
+
+
+def _lines(ledger: Reader, run_id: int, tally: Tally) -> Iterator[Line]:
+    """Return the lines without their costs: the last attempt of each item tells."""
     others = sorted(tally.aside, key=lambda line: line.key)
     at = 0
     last: Line | None = None

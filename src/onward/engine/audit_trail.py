@@ -18,6 +18,7 @@ from onward.engine import anchors as outside
 from onward.errors import NotFound, UsageError
 from onward.ledger.base import Anchor, Audit, Auditor, Finding, Followed, Step, open_audit
 from onward.model.item import printable
+from onward.model.money import amount
 from onward.model.record import (
     Attempt,
     Container,
@@ -25,6 +26,7 @@ from onward.model.record import (
     Item,
     Job,
     Publish,
+    Receipt,
     RecipeRow,
     Row,
     Run,
@@ -112,7 +114,7 @@ def verify(job: str | None = None, *, anchors: Sequence[str] = (), state: str | 
 def _opened(state: str | None) -> Iterator[tuple[Workspace, Auditor]]:
     workspace = find(state)
     if not workspace.exists():
-        msg = f"There is no ledger in '{workspace.state}'. Begin with `onward run PIPELINE INPUT --out DIR`."
+        msg = f"There is no ledger in '{workspace.shown}'. Begin with `onward run PIPELINE INPUT --out DIR`."
         raise NotFound(msg)
     with open_audit(workspace.ledger) as auditor:
         yield workspace, auditor
@@ -233,7 +235,7 @@ class _Teller:
                 self._meet(row)
         for _, identity, row in step.changes:
             told = self._told(identity, row, keys)
-            run = row.id if isinstance(row, Run) else row.run_id if isinstance(row, Attempt) else self._acting
+            run = row.id if isinstance(row, Run) else row.run_id if isinstance(row, Attempt | Receipt) else self._acting
             name, who, where = self._runs.get(run, ("", "", ""))
             if isinstance(row, Control):
                 name, who, where = "", row.who, f"{row.host}:{row.pid}"
@@ -271,6 +273,10 @@ class _Teller:
                 return _Told(f"{row.kind}-pending", self._key(row.item_id, keys), what)
             case Control():
                 return _request_told(row)
+            case Receipt():
+                tokens = f"{row.tokens_in} tokens in, {row.tokens_out} out"
+                what = f"{amount(row.cost_micro)} for the answer to question {to_digest(row.digest)}, {tokens}"
+                return _Told("answer-paid", self._key(row.item_id, keys), what, row.question)
             case None:
                 return _Told("publish-confirmed", self._key(identity[0], keys))
 

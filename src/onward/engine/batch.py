@@ -7,26 +7,23 @@ from __future__ import annotations
 
 import json
 import os
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from onward import clock
-from onward.disk.lock import FileLock, LockHeld
-from onward.disk.staging import PRIVATE
+from onward.disk.lock import LockHeld
 from onward.engine.answer import Answer, run_lines
 from onward.engine.code_memo import code_part
-from onward.engine.executors import DEFAULT, find_executor
-from onward.engine.file_sink import RUNS_FOLDER
-from onward.engine.pipeline import Entry, Pipeline
+from onward.engine.executors import DEFAULT, find_executor, is_elsewhere
+from onward.engine.pipeline import Pipeline, tell_owner
 from onward.engine.plan import Wish
 from onward.engine.reporting import Reporting
-from onward.engine.run import Ended, Line, Request, Tally, make_plan, refuse_mistakes, run
+from onward.engine.run import Ended, Line, Request, Tally, live_keys, make_plan, refuse_mistakes, run
 from onward.engine.standing import Standing, Stop
 from onward.errors import JobBusy, NotFound, OutputTaken, SettingInvalid, UsageError
-from onward.ledger.base import Ledger, Reader, empty_ledger, open_ledger
+from onward.ledger.base import Lease, Ledger, Reader, empty_ledger, open_ledger
 from onward.model.config import is_secret, without_password
 from onward.model.fingerprint import Recipe
 from onward.model.item import printable
@@ -37,6 +34,7 @@ from onward.runs import control
 from onward.runs import settings as sources
 from onward.runs.context import RunContext
 from onward.runs.metadata import RunMetadata
+from onward.runs.outlet import Outlet, given_again, is_url, outlet, scratch_folder
 from onward.runs.workspace import Workspace, default_job_name, find
 
 if TYPE_CHECKING:
@@ -44,6 +42,7 @@ if TYPE_CHECKING:
     from onward.engine.manifest_exchange import ManifestExchange
     from onward.engine.quarantine import Waiting
     from onward.engine.recover import Recovery
+    from onward.runs.budget import Budget
 
 _NO_SETTINGS: Mapping[str, object] = MappingProxyType({})
 
@@ -125,6 +124,9 @@ class Watcher:
     def told(self, sentence: str) -> None:
         """Something about the manifest that a person should hear of."""
 
+    def noticed(self, sentence: str) -> None:
+        """Something about the workers of a shared run that a person should hear of."""
+
     def ended(self) -> None:
         """Nothing more is acknowledged."""
 
@@ -152,7 +154,7 @@ class Batch:
         self,
         pipeline: Pipeline,
         place: str,
-        out: str,
+        to: Outlet,
         options: Options,
         workspace: Workspace,
         settings: dict[str, sources.Setting],
@@ -160,11 +162,13 @@ class Batch:
     ) -> None:
         self.pipeline = pipeline
         self.place = place
-        self.out = out
+        self.outlet = to
+        self.out = to.out
         self.options = options
         self.workspace = workspace
         self.settings = settings
         self.limits = limits
+        self.budget = _budget(pipeline, settings)
 
     @classmethod
     def prepare(cls, pipeline: Pipeline, place: str, out: str, options: Options) -> Batch:
@@ -182,21 +186,16 @@ class Batch:
         if options.only_failed and (options.full or options.prune_deleted):
             msg = "--only-failed excludes --full and --prune-deleted: it leaves alone what did not fail."
             raise UsageError(msg)
-        if options.executor != DEFAULT:
+        if options.executor != DEFAULT and not is_elsewhere(options.executor):
             find_executor(options.executor)
-        for what, given in (("input", place), ("output", out)):
-            if "://" in given:
-                msg = f"The {what} '{printable(without_password(given))}' is a URL; this pipeline takes a folder."
-                raise UsageError(msg)
-        pipeline.source.check(place)
-        _check_forced(options.force, place)
-        if os.path.exists(out) and not os.path.isdir(out):
-            msg = f"The output '{printable(out)}' is a file; name a folder."
+        if "://" in place:
+            msg = f"The input '{printable(without_password(place))}' is a URL; this pipeline takes a file or a folder."
             raise UsageError(msg)
-        if os.path.realpath(out) == os.path.realpath(place):
+        if not is_url(out) and os.path.realpath(out) == os.path.realpath(place):
             msg = f"The output '{printable(out)}' is the input itself; name another folder, which may be inside it."
             raise UsageError(msg)
         workspace = find(options.state)
+        to = outlet(out, workspace)
         gathered = sources.gather(
             pipeline.name,
             pipeline.settings,
@@ -206,6 +205,13 @@ class Batch:
         )
         if pipeline.check_settings is not None:
             pipeline.check_settings({name: setting.value for name, setting in gathered.items()})
+        pipeline = pipeline.bound(to.out, {name: setting.value for name, setting in gathered.items()})
+        pipeline.source.check(place)
+        pipeline.sink.check(to.out)
+        for key in options.force:
+            if pipeline.source.find(place, key) is None:
+                msg = f"--force '{printable(key)}': there is no such item in '{printable(place)}'."
+                raise NotFound(msg)
         limits = sources.gather_limits(
             pipeline.name,
             pipeline.settings,
@@ -218,7 +224,7 @@ class Batch:
             if value is not None:
                 limits[name] = sources.Setting(value, "--" + ("deadline" if name == "deadline_s" else "memory-mb"))
         return cls(
-            pipeline, os.path.realpath(place), os.path.realpath(out), options, workspace, gathered,
+            pipeline, os.path.realpath(place), to, options, workspace, gathered,
             Limits.of({n: s.value for n, s in limits.items()}, {n: s.origin for n, s in limits.items()}),
         )
 
@@ -237,6 +243,7 @@ class Batch:
             job = None if ledger is None else self._find_job(ledger)
             reader = ledger if ledger is not None else empty_ledger()
             request = self.request(reader)
+            tell_owner(self.pipeline.sink, reader, job)
             self.pipeline.sink.attach(self.out)
             if job is not None and request.wish.prunes:
                 refuse_mistakes(self.pipeline, reader, job, request)
@@ -255,7 +262,7 @@ class Batch:
                 "schema": "onward.plan/1",
                 "job": job.name if job else self._job_name(),
                 "counts": {name: counts[name] for name in _PLAN_COUNTS},
-                "out": self.out,
+                "out": self.outlet.shown,
                 "problems": [
                     {"place": p.key, "error": p.error}
                     for p in (*plan.problems, *(exchange.problems if exchange is not None else ()))
@@ -282,18 +289,24 @@ class Batch:
             OSError: The disk failed; what was acknowledged stands.
         """
         watcher = watcher or Watcher()
+        if is_elsewhere(self.options.executor):
+            from onward.engine.distribute import run_elsewhere
+
+            with run_elsewhere(self, stop or NeverStop(), watcher) as answer:
+                yield answer
+            return
         exchange = self._exchange(watcher)
         self.workspace.create()
         ledger = open_ledger(self.workspace.ledger)
         try:
-            job = self._find_job(ledger) or self._create_job(ledger)
-            watcher.job_found(job.name, self.place, self.out)
+            job = self.find_or_create_job(ledger)
+            watcher.job_found(job.name, self.place, self.outlet.shown)
             if self.options.new:
                 control.begin_anew(ledger, job, is_held=lambda: self.workspace.is_held(job.id))
-            control.refuse_held_back(ledger, job)  # before the lock: who asked is more than who holds it
+            control.refuse_held_back(ledger, job, self.budget)  # before the lock: who asked is more than who holds it
             with held_job(self.workspace, job) as lock:
                 job = ledger.job_by_id(job.id) or job
-                job = job._replace(options=self._stored_options(job.options))
+                job = job._replace(options=self.stored_options(job.options))
                 lost = getattr(ledger, "lost", {}).get(job.id, 0)
                 if lost:
                     watcher.lost(lost)
@@ -307,17 +320,17 @@ class Batch:
                     request = self.request(ledger, let_go)
                 context = RunContext(
                     self.options.run_name or self.pipeline.name,
-                    base_dir=os.path.join(self.out, RUNS_FOLDER),
+                    base_dir=self.outlet.runs,
                     capture_config=False,
                 )
                 # What a crash leaves there is removed by the next recovery.
-                context.scratch = os.path.join(self.out, PRIVATE, "staging")
+                context.scratch = scratch_folder(self.outlet)
                 metadata = RunMetadata.collect()
                 context.git_sha = metadata.git_commit
-                new_run = self._new_run(context, metadata)
+                new_run = self.new_run(context, metadata)
 
                 reporting = Reporting(
-                    ledger, job, context, metadata, place=self.place, out=self.out,
+                    ledger, job, context, metadata, place=self.place, outlet=self.outlet,
                     config=sources.redacted(self.settings),
                 )
 
@@ -355,13 +368,27 @@ class Batch:
                 finally:
                     reporting.close()
                 watcher.ended()
-                answer = reporting.report.answer()
+                head = reporting.report.answer()
+                why = self._paused_because(ledger, job)
+                if why is not None:
+                    head["paused_because"] = why
                 if exchange is not None:
                     exchange.export(ledger, job, ended)
-                    answer["problems"] = exchange.told_in(answer["problems"])
-                yield Answer(answer, run_lines(ledger, ended.run.id, ended.tally))
+                    head["problems"] = exchange.told_in(head["problems"])
+                if self.pipeline.then is not None and ended.status is RunStatus.COMPLETED:
+                    head.update(self.pipeline.then(self, lambda: self._finish_again(ledger, job, request)))
+                yield Answer(head, run_lines(ledger, ended.run.id, ended.tally))
         finally:
             ledger.close()
+
+    def _finish_again(self, ledger: Ledger, job: Job, request: Request) -> None:
+        """Bring the outputs into their final form once more, by what has become known since; the job is held."""
+        tell_owner(self.pipeline.sink, ledger, job)
+        self.pipeline.sink.prepare(self.out)
+        try:
+            self.pipeline.sink.finish(lambda: live_keys(self.pipeline, ledger, job.id, request))
+        finally:
+            self.pipeline.sink.close()
 
     def quarantined(self) -> tuple[str, list[Waiting]]:
         """Return the job's name and what waits in its quarantine; nothing where it was never run."""
@@ -372,7 +399,7 @@ class Batch:
             return self._job_name(), []
         try:
             job = self._find_job(ledger)
-            return (self._job_name(), []) if job is None else (job.name, list(waiting(ledger, job, self.out)))
+            return (self._job_name(), []) if job is None else (job.name, list(waiting(ledger, job, self.outlet.home)))
         finally:
             ledger.close()
 
@@ -387,19 +414,18 @@ class Batch:
         config_file = stored.get("config_file")
         options = Options(
             job=job.name,
-            state=workspace.state,
+            state=workspace.named,
             settings=stored.get("settings", {}),
             config_file=config_file and workspace.absolute(config_file),
             validate=stored.get("validate", True),
             spec=job.pipeline,
         )
-        return cls.prepare(pipeline, workspace.absolute(job.source), workspace.absolute(job.out), options)
+        return cls.prepare(pipeline, workspace.absolute(job.source), given_again(job, workspace), options)
 
     def content_of(self, key: str) -> str | None:
         """Return the content hash of one input as it is now, or None when it is not there."""
-        path = os.path.join(self.place, key)
-        entry = Entry(key, os.fsencode(os.path.relpath(path, self.place)), b"")
-        return self.pipeline.source.hash(self.place, [entry])[0]
+        entry = self.pipeline.source.find(self.place, key)
+        return None if entry is None else self.pipeline.source.hash(self.place, [entry])[0]
 
     # -- parts
 
@@ -408,12 +434,16 @@ class Batch:
 
         Raises:
             SettingInvalid: It would be taken for an input.
+            UsageError: A manifest does not fit this job.
             LedgerError: It cannot be read; it was left as it is.
         """
         if self.options.manifest is None or self.options.manifest is False:
             return None
         from onward.engine.manifest_exchange import ManifestExchange
 
+        if self.outlet.is_url or self.outlet.is_file or not os.path.isdir(self.place):
+            msg = "--manifest is for results that are files in a folder, made from files in one; this job has others."
+            raise UsageError(msg)
         where = self._manifest()
         within = os.path.relpath(where, self.place).split(os.sep)
         if within[0] != ".." and not any(part.startswith(".") for part in within):
@@ -431,11 +461,25 @@ class Batch:
         path = os.path.abspath(os.fspath(given))
         return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
 
+    def _paused_because(self, ledger: Reader, job: Job) -> str | None:
+        """Say how to go on when the job has cost what it may."""
+        standing = ledger.control(job.id)
+        if self.budget is None or standing is None or not control.is_pause_of_budget(standing):
+            return None
+        from onward.runs.budget import used_up
+
+        return used_up(job.name, self.budget, ledger.spent(job.id).cost_micro)
+
     def _read_ledger(self) -> Ledger | None:
         return open_ledger(self.workspace.ledger, writes=False) if self.workspace.exists() else None
 
     def _stored(self) -> tuple[str, str]:
-        return self.workspace.relative(self.place), self.workspace.relative(self.out)
+        return self.workspace.relative(self.place), self.outlet.stored
+
+    def _stored_elsewhere(self) -> tuple[str, str, str]:
+        """Return input, output and pipeline as the other kind of state stores them."""
+        out = self.outlet.stored if self.outlet.is_url else self.workspace.other_spelling(self.out)
+        return self.workspace.other_spelling(self.place), out, self._spec(self.workspace.other_spelling)
 
     def _job_name(self) -> str:
         return self.options.job or default_job_name(self.pipeline.name, *self._stored())
@@ -446,16 +490,19 @@ class Batch:
         Raises:
             OutputTaken: The output, or the name, belongs to another job.
         """
-        place, out = self._stored()
-        name = self._job_name()
+        (place, out), spec = self._stored(), self._spec()
+        copied = self._stored_elsewhere()
+        if ledger.job_by_out(out) is None and ledger.job_by_out(copied[1]) is not None:
+            place, out, spec = copied  # the ledger was copied from another kind of state, which spells places so
+        name = self.options.job or default_job_name(self.pipeline.name, place, out)
         job = ledger.job(name)
         owner = ledger.job_by_out(out)
         if owner is not None and (job is None or owner.id != job.id):
-            same = owner.source == place and owner.pipeline == self._spec()
+            same = owner.source == place and owner.pipeline == spec
             if same and self.options.job is None:
                 return owner
             msg = (
-                f"The output '{printable(self.out)}' belongs to job '{owner.name}'. "
+                f"The output '{printable(without_password(self.out))}' belongs to job '{owner.name}'. "
                 f"Name another --out, or run that job with --job {owner.name}."
             )
             raise OutputTaken(msg)
@@ -464,9 +511,17 @@ class Batch:
             raise OutputTaken(msg)
         return job
 
+    def find_or_create_job(self, ledger: Ledger) -> Job:
+        """Return the job that this batch is, making it when it is new.
+
+        Raises:
+            OutputTaken: The output, or the name, belongs to another job.
+        """
+        return self._find_job(ledger) or self._create_job(ledger)
+
     def _create_job(self, ledger: Ledger) -> Job:
         place, out = self._stored()
-        options = self._stored_options("{}")
+        options = self.stored_options("{}")
         new = Job(0, self._job_name(), self._spec(), place, out, RunStatus.PENDING.value, clock.now(), None, options)
         try:
             return ledger.create_job(new, now=clock.now())
@@ -476,7 +531,7 @@ class Batch:
                 raise
             return made
 
-    def _stored_options(self, before: str) -> str:
+    def stored_options(self, before: str) -> str:
         """Return what a later run needs to do the same; `resume.py` reads it. Secrets are named, and not stored.
 
         Args:
@@ -489,6 +544,7 @@ class Batch:
         return json.dumps({
             **json.loads(before),
             **keeps,
+            **({"out_variable": self.outlet.variable} if self.outlet.variable else {}),
             "settings": {
                 name: sources.redact(name, value)
                 for name, value in self.options.settings.items()
@@ -504,12 +560,12 @@ class Batch:
             "memory_mb": self.options.memory_mb,
         })
 
-    def _spec(self) -> str:
+    def _spec(self, spelled: Callable[[str], str] | None = None) -> str:
         """Return how the pipeline is found again: a file is stored relative to the root, like every place."""
         spec = self.options.spec or self.pipeline.name
         place, colon, name = spec.rpartition(":")
         if colon and place.endswith(".py") and os.path.exists(place):
-            return f"{self.workspace.relative(place)}:{name}"
+            return f"{(spelled or self.workspace.relative)(place)}:{name}"
         return spec
 
 
@@ -520,7 +576,7 @@ class Batch:
         return Request(
             place=self.place,
             out=self.out,
-            leave_out=(self.out, self.workspace.state),
+            leave_out=(self.out, self.outlet.private, self.workspace.state),
             settings=values,
             recipe=Recipe(steps=code.steps, depends=code.depends, config=values),
             memo=code.memo,
@@ -536,9 +592,11 @@ class Batch:
             label=self.options.run_name,
             close_in_child=close_in_child,
             prunes_whatever=self.options.yes,
+            budget=self.budget,
         )
 
-    def _new_run(self, context: RunContext, metadata: RunMetadata) -> Run:
+    def new_run(self, context: RunContext, metadata: RunMetadata) -> Run:
+        """Return the row of a run that is about to begin."""
         return Run(
             0, 0, context.run_id, self.options.run_name, RunStatus.RUNNING.value, clock.now(), None, os.getpid(),
             metadata.host, json.dumps(metadata.as_dict()),
@@ -546,17 +604,8 @@ class Batch:
         )
 
 
-def _check_forced(keys: Sequence[str], place: str) -> None:
-    for key in keys:
-        # A key is in NFC, and with escapes where the file system's name is neither; such names are not looked for.
-        spellings = {key, unicodedata.normalize("NFD", key)}
-        if "\\" not in key and not any(os.path.lexists(os.path.join(place, spelling)) for spelling in spellings):
-            msg = f"--force '{printable(key)}': there is no such item in '{printable(place)}'."
-            raise NotFound(msg)
-
-
 @contextmanager
-def held_job(workspace: Workspace, job: Job) -> Iterator[FileLock]:
+def held_job(workspace: Workspace, job: Job) -> Iterator[Lease]:
     """Hold a job while the block lasts.
 
     Raises:
@@ -570,6 +619,20 @@ def held_job(workspace: Workspace, job: Job) -> Iterator[FileLock]:
         raise JobBusy(msg) from held
     with lock:
         yield lock
+
+
+def _budget(pipeline: Pipeline, settings: Mapping[str, sources.Setting]) -> Budget | None:
+    """Return what the job may cost, None where its pipeline has no such setting.
+
+    Raises:
+        SettingInvalid: It is no amount of money.
+    """
+    if pipeline.budget is None:
+        return None
+    from onward.runs.budget import budget_of
+
+    setting = settings.get(pipeline.budget)
+    return budget_of(pipeline.budget, 0 if setting is None else setting.value)
 
 
 _PLAN_COUNTS = ("total", "new", "changed", "retried", "skipped", "held", "deleted")

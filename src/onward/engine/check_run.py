@@ -7,20 +7,23 @@ the checks here. Nothing is changed.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
+from onward.disk.hashing import hash_bytes
 from onward.engine import executor
 from onward.engine.executor import Assignment, Task
 from onward.engine.file_sink import FileSink
-from onward.engine.file_source import files
-from onward.engine.pipeline import ItemToRead, Pipeline, Staged
+from onward.engine.file_source import FileSource, files
+from onward.engine.pipeline import ItemToRead, Pipeline, Reading, Sink, Staged
 from onward.engine.report import Report
-from onward.errors import ResultInvalid
+from onward.errors import ItemVanished, ResultInvalid
 from onward.ledger.base import Reader
+from onward.model.item import printable
 from onward.model.reason import Reason
 from onward.model.record import Attempt, Version, to_digest
 from onward.model.states import Outcome
@@ -98,6 +101,10 @@ class RunCheck:
         }
 
 
+Look = Callable[[Version], tuple[str, str]]
+"""Returns how an output stands, `ok`, `output-missing` or `output-altered`, and in a sentence what more there is."""
+
+
 class Trial(NamedTuple):
     """How outputs are tried.
 
@@ -110,7 +117,9 @@ class Trial(NamedTuple):
     begin: Callable[[str, dict[str, object]], Callable[[Task], executor.Report]]
 
 
-def check_run(ledger: Reader, report: Report, trial: Trial | None, manifest: str | None = None) -> RunCheck:
+def check_run(
+    ledger: Reader, report: Report, trial: Trial | None, manifest: str | None = None, sink: Sink | None = None
+) -> RunCheck:
     """Look at what a run made.
 
     Args:
@@ -118,12 +127,14 @@ def check_run(ledger: Reader, report: Report, trial: Trial | None, manifest: str
         report: Of the run.
         trial: Read every output and try it; None only looks whether it is there, with the size it had.
         manifest: The manifest that the job is kept in step with, absolute, or None.
+        sink: Where the outputs stand, where they are not files in a folder.
 
     Raises:
         LedgerError: The manifest cannot be read.
     """
     attempt = None if trial is None else trial.begin(report.out, json.loads(report.run.config))
-    items = [_checked(ledger, report, made, key, version, attempt) for made, key, version in _made(ledger, report)]
+    looks = _in_folder(report.out) if sink is None else _by_digest(sink)
+    items = [_checked(ledger, looks, made, key, version, attempt) for made, key, version in _made(ledger, report)]
     told = None
     if manifest is not None:
         from onward.engine.manifest_exchange import compare
@@ -143,7 +154,7 @@ def _made(ledger: Reader, report: Report) -> Iterator[tuple[Attempt, str, Versio
 
 def _checked(
     ledger: Reader,
-    report: Report,
+    looks: Look,
     made: Attempt,
     key: str,
     version: Version,
@@ -157,16 +168,15 @@ def _checked(
     if current != version.number:
         later = None if current is None else _run_of(ledger, made.item_id, current)
         return found._replace(finding=SUPERSEDED, detail=f"by run {later}" if later else "")
-    path = os.path.join(report.out, version.output)
-    if item.note == Reason.ADOPTED and not os.path.lexists(path):
+    there = looks(version)
+    if item.note == Reason.ADOPTED and there == (Reason.OUTPUT_MISSING.value, ""):
         return found._replace(finding=ELSEWHERE)
     if attempt is None:
-        return _seen(found, path, version)
+        return found._replace(finding=there[0], detail=there[1])
     tried = attempt(Task(made.item_id, made.serial, version.output, os.fsencode(version.output), ""))
     if tried.content is None:
-        is_there = os.path.lexists(path)
-        reason = Reason.OUTPUT_ALTERED if is_there else Reason.OUTPUT_MISSING
-        return found._replace(finding=reason.value, detail=tried.failure.message if tried.failure else "")
+        reason = there[0] if there[0] == Reason.OUTPUT_MISSING else Reason.OUTPUT_ALTERED.value
+        return found._replace(finding=reason, detail=tried.failure.message if tried.failure else "")
     if tried.content != found.digest:
         return found._replace(finding=Reason.OUTPUT_ALTERED.value, detail=f"its digest is {tried.content}")
     if tried.failure is not None:
@@ -174,16 +184,32 @@ def _checked(
     return found
 
 
-def _seen(found: Checked, path: str, version: Version) -> Checked:
-    try:
-        size_bytes = os.lstat(path).st_size
-    except OSError:
-        return found._replace(finding=Reason.OUTPUT_MISSING.value)
-    if size_bytes != version.size_bytes:
-        return found._replace(
-            finding=Reason.OUTPUT_ALTERED.value, detail=f"it has {size_bytes} bytes and had {version.size_bytes}"
-        )
-    return found
+def _in_folder(out: str) -> Look:
+    """Look at files without reading them."""
+
+    def look(version: Version) -> tuple[str, str]:
+        try:
+            size_bytes = os.lstat(os.path.join(out, version.output)).st_size
+        except OSError:
+            return Reason.OUTPUT_MISSING.value, ""
+        if size_bytes != version.size_bytes:
+            return Reason.OUTPUT_ALTERED.value, f"it has {size_bytes} bytes and had {version.size_bytes}"
+        return OK, ""
+
+    return look
+
+
+def _by_digest(sink: Sink) -> Look:
+    """Ask a sink for the digests of what it holds."""
+
+    def look(version: Version) -> tuple[str, str]:
+        (digest,) = sink.digests([version.output])
+        if digest is None:
+            return Reason.OUTPUT_MISSING.value, ""
+        is_same = digest == to_digest(version.digest)
+        return (OK, "") if is_same else (Reason.OUTPUT_ALTERED.value, f"its digest is {digest}")
+
+    return look
 
 
 def _run_of(ledger: Reader, item_id: int, serial: int) -> str | None:
@@ -197,8 +223,10 @@ def _run_of(ledger: Reader, item_id: int, serial: int) -> str | None:
 
 def assignment(pipeline: Pipeline, out: str, settings: Mapping[str, object]) -> Assignment:
     """Return what a worker needs to try the outputs of a pipeline against its checks."""
+    sink = pipeline.sink
+    source = files("**/*") if isinstance(sink, FileSink) else _Outputs(sink)
     tried = Pipeline(
-        f"{pipeline.name}-check", source=files("**/*"), steps=[_reader(pipeline)], sink=_Nowhere(),
+        f"{pipeline.name}-check", source=source, steps=[_reader(pipeline)], sink=_Nowhere(),
         checks=pipeline.checks, transient=pipeline.transient,
     )
     return Assignment(tried, out, out, dict(settings), True, 1, None, lambda: None)
@@ -206,7 +234,7 @@ def assignment(pipeline: Pipeline, out: str, settings: Mapping[str, object]) -> 
 
 def _reader(pipeline: Pipeline) -> Callable[[ItemToRead], object]:
     """Return the step that reads an output back into what the last step of its pipeline returned."""
-    is_json = isinstance(pipeline.sink, FileSink) and pipeline.sink.suffix.endswith(".json")
+    is_json = not isinstance(pipeline.sink, FileSink) or pipeline.sink.suffix.endswith((".json", ".jsonl"))
 
     def read(item: ItemToRead) -> object:
         data = item.read_bytes()
@@ -227,6 +255,58 @@ class _Nowhere(FileSink):
     def __init__(self) -> None:
         super().__init__("", lambda _: b"")
 
-    def stage(self, name: str, value: object) -> Staged:
+    def stage(self, name: str, value: object, *, key: str) -> Staged:
         """Do nothing."""
         return Staged("", 0, 0)
+
+
+class _Outputs(FileSource):
+    """What a sink holds, as items: the key is the output."""
+
+    def __init__(self, sink: Sink) -> None:
+        super().__init__(("**/*",))
+        self._sink = sink
+
+    def open(self, place: str, key: str, locator: bytes) -> Reading:
+        """Open one output."""
+        return _Output(self._sink, key)
+
+
+class _Output:
+    """The bytes of one output."""
+
+    def __init__(self, sink: Sink, key: str) -> None:
+        self.key = self.name = key
+        self.metadata: Mapping[str, object] = {}
+        self.signature = b""
+        self.mtime_ns = 0
+        self._data = sink.read(key)
+        self.content = None if self._data is None else hash_bytes(self._data)
+
+    @property
+    def sha256(self) -> str:
+        """`sha256:<hex>` of the bytes."""
+        return hash_bytes(self.read_bytes())
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes it has."""
+        return len(self.read_bytes())
+
+    def read_bytes(self) -> bytes:
+        """Return its bytes."""
+        if self._data is None:
+            msg = f"The output '{printable(self.key)}' is not there any more."
+            raise ItemVanished(msg)
+        return self._data
+
+    def read_text(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """Return its bytes decoded."""
+        return self.read_bytes().decode(encoding, errors)
+
+    def open(self) -> IO[bytes]:
+        """Return its bytes as a binary file."""
+        return io.BytesIO(self.read_bytes())
+
+    def finish(self) -> None:
+        """Nothing else was read."""

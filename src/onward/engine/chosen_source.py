@@ -79,6 +79,10 @@ class ChosenSource:
         """Return key and signature of each entry of a packed form."""
         return self._source.recall(packed, container)
 
+    def find(self, place: str, key: str) -> Entry | None:
+        """Return the entry with this key, or None."""
+        return self._source.find(place, key)
+
     def hash(self, place: str, entries: Sequence[Entry]) -> list[str | None]:
         """Return the content hash of each entry."""
         return self._source.hash(place, entries)
@@ -97,6 +101,7 @@ class ChosenListing:
 
     packed = b""
     has_problems = False
+    is_partial = False
 
     def __init__(self, key: str, entries: Sequence[Entry]) -> None:
         self.key = key

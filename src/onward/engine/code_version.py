@@ -42,6 +42,9 @@ __all__ = [
 ]
 
 
+_FILES = ":files"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeVersion:
     """The version of a step's code.
@@ -141,6 +144,8 @@ def dependency_versions(names: Iterable[str]) -> dict[str, str]:
 
     Args:
         names: Names of distributions (`beautifulsoup4`) or of what they provide (`bs4`), as declared with `depends=`.
+            `name:files` counts the digests of its files too, as the installer recorded them: for a library that is
+            data, such as a model, whose version says little.
 
     Raises:
         PipelineInvalid: One of them is not installed.
@@ -149,6 +154,9 @@ def dependency_versions(names: Iterable[str]) -> dict[str, str]:
 
 
 def _dependency_version(name: str) -> str:
+    if name.endswith(_FILES):
+        name = name.removesuffix(_FILES)
+        return f"{_dependency_version(name)} {_files_digest(name)}"
     try:
         return importlib.metadata.version(name)
     except (importlib.metadata.PackageNotFoundError, ValueError):
@@ -160,6 +168,21 @@ def _dependency_version(name: str) -> str:
             f"or take it out of depends= if no step needs it."
         )
     return " ".join(f"{provider}=={importlib.metadata.version(provider)}" for provider in providers)
+
+
+def _files_digest(name: str) -> str:
+    """Return one digest of the files that a distribution installed; what the installer adds of its own is left out."""
+    try:
+        files = importlib.metadata.files(name) or []
+    except importlib.metadata.PackageNotFoundError:
+        providers = sorted(set(importlib.metadata.packages_distributions().get(name, ())))
+        files = [file for provider in providers for file in importlib.metadata.files(provider) or []]
+    recorded: list[Spelling] = [
+        [file.as_posix(), f"{file.hash.mode}={file.hash.value}"]
+        for file in sorted(files)
+        if file.hash is not None and not file.parts[0].endswith(".dist-info")
+    ]
+    return digest(["onward.files/1", recorded])
 
 
 def _version(

@@ -21,6 +21,7 @@ from onward.ledger.base import Ledger, Reader, Transaction, open_ledger
 from onward.model.record import Job, Run
 from onward.model.states import RunStatus
 from onward.runs.metadata import RunMetadata
+from onward.runs.outlet import given_again, outlet
 from onward.runs.workspace import Workspace, find
 
 PipelineFinder = Callable[..., Pipeline]
@@ -56,17 +57,22 @@ def job_at_hand(
     """
     workspace = find(state)
     if not workspace.exists():
-        msg = f"There is no ledger in '{workspace.state}'. Begin with `onward run PIPELINE INPUT --out DIR`."
+        msg = f"There is no ledger in '{workspace.shown}'. Begin with `onward run PIPELINE INPUT --out DIR`."
         raise NotFound(msg)
     ledger = open_ledger(workspace.ledger, writes=writes)
     try:
         job = find_job(ledger, name)
-        pipeline = find_pipeline(job.pipeline, root=workspace.root)
-        yield JobAtHand(
-            workspace, ledger, job, pipeline, workspace.absolute(job.source), workspace.absolute(job.out)
-        )
+        out = outlet(given_again(job, workspace), workspace).out
+        pipeline = find_pipeline(job.pipeline, root=workspace.root).bound(out, settings_of(job))
+        yield JobAtHand(workspace, ledger, job, pipeline, workspace.absolute(job.source), out)
     finally:
         ledger.close()
+
+
+def settings_of(job: Job) -> Mapping[str, object]:
+    """Return the settings that were in force when the job ran last; for what is left out, its pipeline has defaults."""
+    found: Mapping[str, object] = json.loads(job.options).get("in_force", {})
+    return found
 
 
 def begin(

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from onward import clock
 from onward.disk.staging import token
+from onward.engine.cashier import Cashier
 from onward.engine.evidence import blockade, refusal
 from onward.engine.evidence import evidence as evidence_of
 from onward.engine.executor import Failure, Report, Task
@@ -36,11 +37,13 @@ from onward.model.record import (
     Item,
     Known,
     Publish,
+    Receipt,
     Version,
     to_blob,
     to_digest,
 )
 from onward.model.states import ItemState, Outcome
+from onward.runs.budget import Budget, pause_of
 from onward.runs.progress import progress_memo
 
 _GROUP_MAX = 100
@@ -86,6 +89,8 @@ class Committer:
         chance: Callable[[], float],
         standing: Standing,
         seen: Callable[[], int],
+        cashier: Cashier | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self._ledger = ledger
         self._job_id = job_id
@@ -98,6 +103,8 @@ class Committer:
         self._chance = chance
         self._standing = standing
         self._seen = seen
+        self._cashier = cashier
+        self._budget = budget
         self._seen_before = -1
         self._claims: list[Planned] = []
         self._refused: list[Planned] = []
@@ -128,6 +135,10 @@ class Committer:
         """Ask for the right to try an item; given by the next commit."""
         self._claims.append(planned)
 
+    def tried_before(self, item_id: int) -> None:
+        """Take note that another process has tried an item in this run."""
+        self._tried.add(item_id)
+
     def refuse(self, planned: Planned) -> None:
         """Record an item that cannot be tried at all."""
         self._refused.append(planned)
@@ -151,13 +162,15 @@ class Committer:
         """Say whether a commit would write anything."""
         return bool(
             self._ended or self._unconfirmed or self._claims or self._refused or self._interrupted or self._blocked
-            or self._ready or self._standing.must_answer()
+            or self._ready or self._has_receipts() or self._standing.must_answer()
         )
 
     def commit_if_due(self) -> list[Finished]:
-        """Commit when claims wait, when the group is full, or when its first result has waited long enough."""
+        """Commit when claims or receipts wait, when the group is full, or its first result has waited long enough."""
         waited = bool(self._ended) and clock.monotonic() - self._since >= _GROUP_S
-        is_due = self._claims or self._refused or self._interrupted or self._standing.must_answer()
+        is_due = (
+            self._claims or self._refused or self._interrupted or self._has_receipts() or self._standing.must_answer()
+        )
         has_waited = bool(self._unconfirmed) and clock.monotonic() - self._delivered_at >= _CONFIRM_S
         if is_due or waited or has_waited or len(self._ended) >= _GROUP_MAX:
             return self.commit()
@@ -232,6 +245,7 @@ class Committer:
                         deliveries.append(done)
             for task, planned in interrupted:
                 self._write_interrupted(task, planned, tx, now)
+            self._write_receipts(tx, now)
             if (claims or refused) and self._standing.forbids(tx):
                 self._unclaimed += [*claims, *refused]
                 claims, refused = [], []
@@ -244,6 +258,7 @@ class Committer:
         hit(FaultPoint.COMMITTED)
         if unconfirmed:
             hit(FaultPoint.CONFIRMED)
+        self._have_receipts_used()
         self._discard_unused(ended, interrupted, blocked, evidence, deliveries)
 
         stuck = {b.delivery.publish.item_id: b for b in publish(self._sink, [delivery for _, delivery in deliveries])}
@@ -255,10 +270,23 @@ class Committer:
         self._delivered_at = clock.monotonic()
         return acknowledged
 
+    def commit_receipts(self) -> None:
+        """Make what was paid for durable by itself, when nothing else of this run will be.
+
+        Raises:
+            LedgerError: The ledger could not be written.
+        """
+        if not self._has_receipts():
+            return
+        now = clock.now()
+        with self._ledger.transaction(self._job_id, now=now, fence=self._run_id) as tx:
+            self._write_receipts(tx, now)
+        self._have_receipts_used()
+
     # -- what is written for each kind of end
 
     def _write_claim(self, planned: Planned, tx: Transaction, now: int) -> tuple[Task, Planned]:
-        item, planned = self._item(planned, tx)
+        item, planned = self.item_row(planned, tx)
         serial = item.serial + 1
         reason = planned.decision.reason
         tx.put(Attempt(item.id, serial, self._run_id, item.tries + 1, now, None, None, None, None, None, reason))
@@ -347,7 +375,7 @@ class Committer:
         self, planned: Planned, tx: Transaction, now: int, evidence: Mapping[int, tuple[str, str]]
     ) -> tuple[Finished, Delivery]:
         before = planned
-        item, planned = self._item(planned, tx)
+        item, planned = self.item_row(planned, tx)
         failure = refusal(planned)
         serial = item.serial + 1
         after = item._replace(
@@ -389,9 +417,33 @@ class Committer:
         again = finished._replace(planned=done, state=ItemState.QUARANTINED, reason=OutputCollides.slug)
         return again, Delivery(row, planned.key, None, before)
 
+    def _write_receipts(self, tx: Transaction, now: int) -> None:
+        """Write what was paid for; where that uses up the budget, the pause that follows from it."""
+        if self._cashier is None or not self._cashier.has_kept:
+            return
+        taken = self._cashier.take()
+        for kept in taken:
+            tx.put(Receipt(tx.allocate("receipt"), self._job_id, kept.item_id, self._run_id, *kept[1:], now))
+        if self._budget is None:
+            return
+        # A transaction sees what was there before it.
+        spent_micro = tx.spent(self._job_id).cost_micro + sum(kept.cost_micro for kept in taken)
+        pause = pause_of(tx, self._job_id, self._budget, spent_micro, now)
+        if pause is not None:
+            tx.put(pause)
+            self._standing.note(pause)
+
     # -- small parts
 
-    def _item(self, planned: Planned, tx: Transaction) -> tuple[Item, Planned]:
+    def _has_receipts(self) -> bool:
+        return self._cashier is not None and self._cashier.has_kept
+
+    def _have_receipts_used(self) -> None:
+        """Let answers that are durable now be used."""
+        if self._cashier is not None and self._cashier.durable():
+            hit(FaultPoint.RECEIPT_KEPT)
+
+    def item_row(self, planned: Planned, tx: Transaction) -> tuple[Item, Planned]:
         """Return the item's row, making it and its container where they are new."""
         container = planned.container
         if container.row_id is None:

@@ -6,12 +6,16 @@ How a request is written and answered is `runs/control.py`; what comes back here
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from onward import clock
 from onward.ledger.base import Ledger
 from onward.model.record import Control, Job
 from onward.runs import control
 from onward.runs.workspace import Workspace
+
+if TYPE_CHECKING:
+    from onward.runs.budget import Budget
 
 _NOTICED_S = 1.0
 """A run that is alive has seen what is in the ledger after so long."""
@@ -54,17 +58,32 @@ def hold_back(
     return _document(ledger, workspace, job, request, row, is_new=asked.is_new)
 
 
-def lift(ledger: Ledger, workspace: Workspace, job: Job, *, why: str = "", new: bool = False) -> dict[str, object]:
+def lift(
+    ledger: Ledger, workspace: Workspace, job: Job, *, why: str = "", new: bool = False, budget: Budget | None = None
+) -> dict[str, object]:
     """Lift a pause, and with `new` also a stop; does nothing where none stands.
+
+    Args:
+        ledger: Where the job is recorded; open for writing.
+        workspace: The state folder.
+        job: The job.
+        why: In the person's own words.
+        new: Lift a stop as well.
+        budget: What the run that comes next may let the job cost: a pause that a budget made is left to that run.
 
     Raises:
         JobStopped: The job was stopped, and `new` was not said.
+        JobPaused: A budget made the pause, and this one is used up too.
     """
 
     def is_held() -> bool:
         return workspace.is_held(job.id)
 
     asked = control.Asked(None, False)
+    standing = ledger.control(job.id)
+    if budget is not None and standing is not None and control.is_pause_of_budget(standing):
+        control.refuse_held_back(ledger, job, budget)
+        return _document(ledger, workspace, job, "resume", None, is_new=False)
     if new:
         asked = control.begin_anew(ledger, job, why=why, is_held=is_held)
     if asked.row is None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from onward.model.pressure import THRESHOLD_MB
 
 if TYPE_CHECKING:
+    from onward.engine.cashier import Cashier
     from onward.engine.pipeline import Pipeline
 
 
@@ -35,7 +36,7 @@ class Failure(NamedTuple):
         transient: Another attempt may end differently.
         traceback: Where; '' where no Python code could say.
         checks: Name, status and detail of each check that was made.
-        is_environment: It tells of the disk and not of the item.
+        is_environment: It tells of the disk, or of a service that every item needs, and not of the item.
         end: How the worker ended, where it did.
         printed: The last of what the worker printed during the attempt.
     """
@@ -112,6 +113,8 @@ class Assignment(NamedTuple):
         memory_mb: Resident memory that a worker and what it starts may use for one item, in MB, or None.
         memory_threshold_mb: With more than this, parent and workers together, there will be fewer workers.
         on_pressure: Told, in the parent, how many MB are used and how many workers there may be from now on.
+        cashier: Where workers ask, and bring what they paid for; None where no step asks for receipts. Answers are
+            fetched from it in `reports`, and never before.
     """
 
     pipeline: Pipeline
@@ -125,3 +128,4 @@ class Assignment(NamedTuple):
     memory_mb: int | None = None
     memory_threshold_mb: float = THRESHOLD_MB
     on_pressure: Callable[[float, int], None] = lambda used_mb, workers: None
+    cashier: Cashier | None = None

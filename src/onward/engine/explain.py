@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 from onward.engine.batch import Batch
 from onward.engine.code_memo import code_versions
+from onward.engine.pipeline import tell_owner
 from onward.engine.recipe_book import read_recipe
 from onward.engine.run import Request, make_plan
 from onward.errors import NotFound
@@ -72,6 +73,7 @@ def explain(batch: Batch, ledger: Ledger, job: Job, key: str) -> Explanation:
     """
     request = batch.request(ledger)
     known = ledger.known(job.id, key)
+    tell_owner(batch.pipeline.sink, ledger, job)
     batch.pipeline.sink.attach(batch.out)
     plan = make_plan(batch.pipeline, ledger, job.id, request)
     try:

@@ -35,6 +35,7 @@ class FaultPoint(StrEnum):
     RENAMED = "renamed"
     PUBLISHED = "published"
     CONFIRMED = "confirmed"
+    FINISHED = "finished"
     BEFORE_REPORT = "before-report"
     BEFORE_END = "before-end"
     RUN_ENDED = "run-ended"
@@ -59,6 +60,11 @@ class FaultPoint(StrEnum):
     ARCHIVE_WRITTEN = "archive-written"
     ARCHIVE_RECORDED = "archive-recorded"
     ARCHIVE_DROPPED = "archive-dropped"
+    # passed where a step asks a service that costs money
+    RECEIPT_ASKING = "receipt-asking"
+    RECEIPT_PAID = "receipt-paid"
+    RECEIPT_KEPT = "receipt-kept"
+    RECEIPT_USED = "receipt-used"
 
 
 _ALL = tuple(FaultPoint)

@@ -8,19 +8,20 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from onward.disk import walk
 from onward.disk.durable import FileSystem, remove_folder
-from onward.disk.hashing import hash_bytes, hash_file
+from onward.disk.hashing import hash_bytes, hash_file, hash_files
 from onward.disk.history import Kept
 from onward.disk.look_ahead import LookAhead
 from onward.disk.staging import PRIVATE, Staging
 from onward.engine.pipeline import Staged
 from onward.errors import ResultInvalid, UsageError
-from onward.model.item import output_path
+from onward.model.item import collision_form, output_path, printable
+from onward.model.secret import without_password
+from onward.runs.outlet import RUNS_FOLDER, is_file, is_url
 
-RUNS_FOLDER = ".runs"
 QUARANTINE_FOLDER = "quarantine"
 
 
@@ -73,6 +74,16 @@ class FileSink:
         self._changed_folders: set[str] = set()
         self._ahead: LookAhead | None = None
 
+    names_by_stem = True
+    has_one_writer = False
+
+    def check(self, out: str) -> None:
+        """Raise `UsageError` when `out` is no folder for files."""
+        what = "a URL" if is_url(out) else "a file"
+        if is_url(out) or is_file(out) or (os.path.exists(out) and not os.path.isdir(out)):
+            msg = f"The output '{printable(without_password(out))}' is {what}; this pipeline writes into a folder."
+            raise UsageError(msg)
+
     def prepare(self, out: str) -> None:
         """Make the output and staging folders and hold their file system open."""
         if self._file_system is not None:
@@ -96,7 +107,7 @@ class FileSink:
         """Return the path of a key's output, relative to the output folder."""
         return output_path(key, self.suffix)
 
-    def stage(self, name: str, value: object) -> Staged:
+    def stage(self, name: str, value: object, *, key: str) -> Staged:
         """Encode a result and write it to staging, not yet durable."""
         return self._write(name, self._encode(value))
 
@@ -128,6 +139,26 @@ class FileSink:
     def drop_run_folder(self, folder: str, names: Sequence[str]) -> bool:
         """Remove these files of ours from a run's folder, and the folder when nothing else is in it; say whether."""
         return folder.startswith(RUNS_FOLDER + "/") and remove_folder(self.staging.final(folder), names)
+
+    def collision_form(self, output: str) -> str:
+        """Return the form in which two output paths are the same file on some file system."""
+        return collision_form(output)
+
+    def digests(self, outputs: Sequence[str]) -> list[str | None]:
+        """Return the digest of each output as it is now, None where it cannot be read."""
+        found = hash_files([os.fsencode(self.staging.final(output)) for output in outputs])
+        return [digest if isinstance(digest, str) else None for digest in found]
+
+    def read(self, output: str) -> bytes | None:
+        """Return the bytes of an output as it is now, None where it cannot be read."""
+        try:
+            with open(self.staging.final(output), "rb") as file:
+                return file.read()
+        except OSError:
+            return None
+
+    def finish(self, order: Callable[[], Iterable[str]]) -> None:
+        """Do nothing: each file has had its final form since it was published."""
 
     def sync(self, names: Sequence[str]) -> None:
         """Make staged files durable, together."""

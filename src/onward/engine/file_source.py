@@ -11,6 +11,7 @@ import io
 import os
 import re
 import stat
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import translate
 from operator import methodcaller
@@ -19,7 +20,7 @@ from typing import IO
 from onward import clock
 from onward.disk import walk
 from onward.disk.hashing import compute_file_hash, hash_bytes, hash_files
-from onward.engine.pipeline import Entry, ScanProblem
+from onward.engine.pipeline import Entry, Reading, ScanProblem
 from onward.errors import InputUnreadable, ItemChanged, ItemVanished, PipelineInvalid, UsageError
 from onward.model.item import Signature, key_from_bytes, printable
 
@@ -123,6 +124,16 @@ class FileSource:
         prefix = container + "/" if container else ""
         return {prefix + key_from_bytes(name): signature for name, signature in walk.parse(packed)}
 
+    def find(self, place: str, key: str) -> Entry | None:
+        """Return the file with this key, or None.
+
+        A key is in NFC, and has escapes where the file system's name is not UTF-8; such a name is taken to be there.
+        """
+        for spelling in (key, unicodedata.normalize("NFD", key)):
+            if "\\" in key or os.path.lexists(os.path.join(place, spelling)):
+                return Entry(key, os.fsencode(spelling), walk.UNKNOWN)
+        return None
+
     def hash(self, place: str, entries: Sequence[Entry]) -> list[str | None]:
         """Return the content hash of each entry, None where it cannot be read."""
         root = os.path.realpath(os.fsencode(place))
@@ -138,7 +149,7 @@ class FileSource:
         except OSError:
             return None
 
-    def open(self, place: str, key: str, locator: bytes) -> FileReading:
+    def open(self, place: str, key: str, locator: bytes) -> Reading:
         """Open one file for a worker."""
         return FileReading(os.path.join(os.fsencode(place), locator), key, self._hash_function)
 
@@ -209,6 +220,8 @@ def _to_name(key_part: str) -> bytes:
 
 class FolderListing:
     """One look at one folder."""
+
+    is_partial = False
 
     def __init__(self, relative: bytes, seen: walk.Look, looked_at_ns: int) -> None:
         self._key = key_from_bytes(relative)

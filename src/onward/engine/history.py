@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 
 from onward import clock
+from onward.engine.costs import cost_facts, receipt_facts
 from onward.errors import NotFound
 from onward.ledger.base import Reader
 from onward.model.item import printable
@@ -48,7 +49,7 @@ def find_run(ledger: Reader, name: str) -> Run:
     return run
 
 
-def run_facts(run: Run, job: Job) -> dict[str, object]:
+def run_facts(ledger: Reader, run: Run, job: Job) -> dict[str, object]:
     """Return what is recorded of a run."""
     return {
         "run_id": run.name,
@@ -63,6 +64,7 @@ def run_facts(run: Run, job: Job) -> dict[str, object]:
         "config": json.loads(run.config),
         "counts": None if run.counts is None else json.loads(run.counts),
         "folder": run.folder,
+        **cost_facts(ledger.spent_by_run(run.id)),
     }
 
 
@@ -84,6 +86,7 @@ def item_history(ledger: Reader, job: Job, key: str) -> dict[str, object]:
         raise NotFound(msg)
     item = known.item
     runs = {run.id: run.name for run in ledger.runs(job.id)}
+    receipts = receipt_facts(ledger, item, runs)
     versions = {version.number: version for version in ledger.versions(item.id)}
     return {
         "schema": "onward.item-history/1",
@@ -99,6 +102,7 @@ def item_history(ledger: Reader, job: Job, key: str) -> dict[str, object]:
             }
             for attempt in ledger.attempts(item.id)
         ],
+        **({"receipts": receipts} if receipts else {}),
     }
 
 

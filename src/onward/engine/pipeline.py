@@ -1,7 +1,7 @@
 """What a pipeline is: source → steps → sink, and the protocols that the engine asks of each.
 
 The four rooms use nothing that a user cannot. A step is a plain function: the first one takes the item, each further
-one the value before it, and any of them may ask for `config` by name. Nothing here runs a step.
+one the value before it, and any of them may ask for `config` or `receipts` by name. Nothing here runs a step.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import IO, TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from onward.errors import PipelineInvalid
 from onward.model.config import flatten
 
 if TYPE_CHECKING:
+    from onward.engine.batch import Batch
+    from onward.ledger.base import Reader
+    from onward.model.record import Job
     from onward.model.validation import Check
 
 Step = Callable[..., object]
@@ -109,8 +112,8 @@ class Listing(Protocol):
         """All names and signatures as one value: equal values mean that nothing in the container moved."""
 
     @property
-    def count(self) -> int:
-        """How many entries it has."""
+    def count(self) -> int | None:
+        """How many entries it has; None where only reading it would tell."""
 
     @property
     def looked_at_ns(self) -> int:
@@ -119,6 +122,10 @@ class Listing(Protocol):
     @property
     def has_problems(self) -> bool:
         """Say whether any entry has a problem."""
+
+    @property
+    def is_partial(self) -> bool:
+        """Say whether there may be items that `entries`, which was walked, did not tell of: none is taken for gone."""
 
     def entries(self) -> Iterator[Entry]:
         """Return the entries, by name."""
@@ -153,6 +160,9 @@ class Source(Protocol):
     def recall(self, packed: bytes, container: str) -> dict[str, bytes]:
         """Return key and signature of each entry of a packed form."""
 
+    def find(self, place: str, key: str) -> Entry | None:
+        """Return the entry with this key, or None; its signature is worth nothing."""
+
     def hash(self, place: str, entries: Sequence[Entry]) -> list[str | None]:
         """Return the content hash of each entry, None where it cannot be read."""
 
@@ -181,6 +191,17 @@ class Staged(NamedTuple):
 class Sink(Protocol):
     """Where results go. What a worker stages, the committer syncs, publishes and confirms; each may be repeated."""
 
+    @property
+    def names_by_stem(self) -> bool:
+        """Say whether outputs are named by their key without its last suffix, so that two keys may have one name."""
+
+    @property
+    def has_one_writer(self) -> bool:
+        """Say whether one process at a time publishes; else many may, each its own outputs."""
+
+    def check(self, out: str) -> None:
+        """Raise `UsageError` when results cannot go to `out`, as far as its form tells."""
+
     def prepare(self, out: str) -> None:
         """Make what is needed to stage results."""
 
@@ -190,8 +211,11 @@ class Sink(Protocol):
     def output_of(self, key: str) -> str:
         """Return where the result of a key stands."""
 
-    def stage(self, name: str, value: object) -> Staged:
-        """Write a result under a token; called in a worker."""
+    def collision_form(self, output: str) -> str:
+        """Return the form in which two outputs are the same place."""
+
+    def stage(self, name: str, value: object, *, key: str) -> Staged:
+        """Write the result of an item under a token; called in a worker."""
 
     def stage_evidence(self, name: str, document: Mapping[str, object]) -> Staged:
         """Write the evidence of a quarantined item under a token."""
@@ -241,6 +265,21 @@ class Sink(Protocol):
     def outputs(self) -> Iterator[str]:
         """Return every output that is there, whoever made it."""
 
+    def digests(self, outputs: Sequence[str]) -> list[str | None]:
+        """Return the digest of each output as it is there now; None where it is not, or cannot be read."""
+
+    def read(self, output: str) -> bytes | None:
+        """Return the bytes of an output as they were staged, as far as it is there now."""
+
+    def finish(self, order: Callable[[], Iterable[str]]) -> None:
+        """Bring all outputs into their final form, when a run has done all there was to do; may be repeated.
+
+        Everything is confirmed by then, and a crash on the way leaves each output as it was or as it will be.
+
+        Args:
+            order: Returns the keys of the source, in its order; reads the source, so it is called only when needed.
+        """
+
     def drop(self, names: Sequence[str]) -> None:
         """Remove staged results that will not be published."""
 
@@ -249,6 +288,20 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Let go of what `prepare` opened."""
+
+
+@runtime_checkable
+class SharesItsPlace(Protocol):
+    """What a sink can be besides, when results of several jobs, of any ledger, stand side by side in one place."""
+
+    def belongs_to(self, job: str) -> None:
+        """Be told whose results these are, by a text that no other job has; before it is prepared or attached."""
+
+
+def tell_owner(sink: Sink, ledger: Reader, job: Job | None) -> None:
+    """Tell a sink that shares its place whose results it is about to see."""
+    if job is not None and isinstance(sink, SharesItsPlace):
+        sink.belongs_to(f"{job.name}@{ledger.uuid[:8]}")
 
 
 @runtime_checkable
@@ -292,24 +345,41 @@ class OldOutput(Protocol):
         """When it was kept, microseconds since 1970."""
 
 
+class BySettings(NamedTuple):
+    """A source that depends on settings: given all of them, flat, `make` returns it, or raises `SettingInvalid`."""
+
+    make: Callable[[Mapping[str, Any]], Source]
+
+
+class ByOut(NamedTuple):
+    """A sink that depends on where results go: given a folder, a file or a URL, `make` returns it."""
+
+    make: Callable[[str], Sink]
+
+
 class Pipeline:
     """A named assembly: source → steps → sink.
 
     Args:
         name: Short and lasting; part of default job names.
-        source: Where items come from, e.g. `files("*.pdf")`.
-        steps: Functions in order. The first takes the item; each may take `config` by name.
-        sink: Where results go, e.g. `json_files()`.
+        source: Where items come from, e.g. `files("*.pdf")`; `BySettings` where settings decide.
+        steps: Functions in order. The first takes the item; each may take `config` and `receipts` by name.
+        sink: Where results go, e.g. `json_files()`; `ByOut` where `--out` decides.
         checks: Functions of the result (and `config`, by name) that answer with a `Check` or several, or with
             True/None for good and False or a sentence for bad. A FAIL quarantines the item.
         settings: Every setting that the steps know, with its default. When given, other names are refused and types
             are checked; when None, any setting may be passed.
         check_settings: Raises `SettingInvalid` when a value is out of bounds; called before anything starts.
-        depends: Names of installed libraries whose version is part of the fingerprint.
+        depends: Names of installed libraries whose version is part of the fingerprint; `name:files` counts the
+            digests of its files too.
         version: Replaces the code part of the fingerprint: outputs are redone only when this text changes.
         transient: Errors of the steps after which another attempt may end differently.
+        then: Called with the `Batch` and what finishes its outputs once more, after a run that did all there was to do,
+            while the job is still held; what it returns is told in the run's answer. It may run a job over the outputs.
         deadline_s: Seconds one item may take, or None.
         memory_mb: Resident memory in MB that a worker, with what its steps start, may use; or None.
+        budget: Name of the setting that says what all receipts of a job may cost, in currency units; 0 there is no
+            limit. When it is reached the job is paused, and goes on when it is raised.
 
     Raises:
         PipelineInvalid: The parts do not fit together.
@@ -319,17 +389,19 @@ class Pipeline:
         self,
         name: str,
         *,
-        source: Source,
+        source: Source | BySettings,
         steps: Sequence[Step],
-        sink: Sink,
+        sink: Sink | ByOut,
         checks: Sequence[CheckFunction] = (),
         settings: Mapping[str, object] | None = None,
         check_settings: Callable[[Mapping[str, object]], None] | None = None,
         depends: Sequence[str] = (),
         version: str | None = None,
         transient: Sequence[type[BaseException]] = (),
+        then: Callable[[Batch, Callable[[], None]], Mapping[str, object]] | None = None,
         deadline_s: float | None = None,
         memory_mb: int | None = None,
+        budget: str | None = None,
     ) -> None:
         if not name or not name.replace("-", "").replace("_", "").isalnum():
             msg = f"A pipeline's name is letters, digits, '-' and '_', not {name!r}."
@@ -342,21 +414,67 @@ class Pipeline:
             msg = f"The pipeline '{name}' has a step that is not a function: {strangers[0]!r}."
             raise PipelineInvalid(msg)
         self.name = name
-        self.source = source
+        self._source = source
         self.steps = tuple(steps)
-        self.sink = sink
+        self._sink = sink
         self.checks = tuple(checks)
         self.settings = None if settings is None else flatten(settings)
         self.check_settings = check_settings
         self.depends = tuple(depends)
         self.version = version
         self.transient = tuple(transient)
+        self.then = then
         self.deadline_s = deadline_s
         self.memory_mb = memory_mb
+        if budget is not None and self.settings is not None and budget not in self.settings:
+            msg = f"The pipeline '{name}' has no setting '{budget}', which is to be its budget."
+            raise PipelineInvalid(msg)
+        self.budget = budget
         # A caller's frame says where the pipeline was put together: its folder is first-party.
         frame = inspect.currentframe()
         caller = frame.f_back if frame is not None else None
         self.file = None if caller is None else os.path.abspath(caller.f_code.co_filename)
+
+    @property
+    def source(self) -> Source:
+        """Where items come from, once it is decided."""
+        assert not isinstance(self._source, BySettings), "bound comes first"
+        return self._source
+
+    @property
+    def sink(self) -> Sink:
+        """Where results go, once it is decided."""
+        assert not isinstance(self._sink, ByOut), "bound comes first"
+        return self._sink
+
+    @property
+    def uses_receipts(self) -> bool:
+        """Say whether a step or check asks services that cost money."""
+        return any(asks_for(part, "receipts") for part in (*self.steps, *self.checks))
+
+    def bound(self, out: str, settings: Mapping[str, object]) -> Pipeline:
+        """Return the same pipeline with its source and its sink decided.
+
+        Args:
+            out: Where results go: a folder, a file or a URL.
+            settings: The settings in force, flat; the others have their defaults.
+
+        Raises:
+            SettingInvalid: A setting is out of bounds.
+            UsageError: Nothing can go to `out`.
+        """
+        source, sink = self._source, self._sink
+        if isinstance(source, BySettings):
+            source = source.make({**(self.settings or {}), **settings})
+        if isinstance(sink, ByOut):
+            sink = sink.make(out)
+        return self.with_parts(source, sink)
+
+    def with_parts(self, source: Source, sink: Sink) -> Pipeline:
+        """Return the same pipeline with another source and another sink."""
+        one = Pipeline.__new__(Pipeline)
+        one.__dict__.update(self.__dict__, _source=source, _sink=sink)
+        return one
 
     def __repr__(self) -> str:
         return f"Pipeline({self.name!r}, steps=[{', '.join(step_name(step) for step in self.steps)}])"
@@ -386,9 +504,9 @@ def step_name(step: object) -> str:
     return str(getattr(step, "__name__", None) or type(step).__name__)
 
 
-def asks_for_config(function: Callable[..., object]) -> bool:
-    """Say whether a step or check takes `config` by name."""
+def asks_for(function: Callable[..., object], name: str) -> bool:
+    """Say whether a step or check takes `config` or `receipts` by name."""
     try:
-        return "config" in inspect.signature(function).parameters
+        return name in inspect.signature(function).parameters
     except (TypeError, ValueError):
-        return False  # builtins that do not tell their signature do not ask for config
+        return False  # builtins that do not tell their signature ask for nothing

@@ -17,7 +17,7 @@ from onward.errors import InputUnreadable, OutputCollides
 from onward.ledger.base import Reader
 from onward.model.decide import Decision, Facts, decide
 from onward.model.fingerprint import Recipe
-from onward.model.item import collision_form, is_evidence
+from onward.model.item import is_evidence
 from onward.model.reason import Action, Reason, is_change
 from onward.model.record import Item, Known, Version, to_digest
 from onward.model.states import ItemState
@@ -154,6 +154,7 @@ class Plan:
             leave_out=self.leave_out,
             marked=lambda key: self.ledger.mark(containers[key]) if key in containers else None,
             remembered=lambda key: self.ledger.signature(containers[key]) if key in containers else None,
+            counted=lambda key: self.ledger.count_in(containers[key]),
             stale_recipes=self.today.stale,
             trusts_signatures=self._trusts(),
         ):
@@ -203,7 +204,7 @@ class Plan:
         state.outputs = dict(moved.outputs)
         state.recipes = set(recipes)
         cached = Cached({e.key: old for e, old in few}, moved.outputs, frozenset(), recipes, frozenset())
-        self.counts.total += moved.listing.count
+        self.counts.total += len(few) + len(kept)
         self.counts.skipped += len(kept)
         entries = [entry for entry, _ in few]
         known = {entry.key: one for entry in entries if (one := self.ledger.known(self.job_id, entry.key)) is not None}
@@ -234,7 +235,8 @@ class Plan:
         known = self._known(state, cached if moved.cached is not None else None, to_look_up, present)
         owners = self._owners(state, known, present) if self._may_collide(to_look_up, known, cached) else {}
         yield from self._decide_all(to_look_up, known, state, cached, moved, owners)
-        state.gone.update(k for k, one in known.items() if k not in present and one.item.state != ItemState.GONE)
+        if not moved.listing.is_partial:
+            state.gone.update(k for k, one in known.items() if k not in present and one.item.state != ItemState.GONE)
         yield from self._gone(state, sorted(state.gone))
         self._leave(state)
 
@@ -318,7 +320,7 @@ class Plan:
     ) -> Planned | None:
         output = self.sink.output_of(entry.key)
         problem = entry.problem
-        owner = owners.setdefault(collision_form(output), entry.key)
+        owner = owners.setdefault(self.sink.collision_form(output), entry.key)
         if owner != entry.key and problem is None:
             problem = f"output '{output}' already belongs to '{owner}'"
         elif is_evidence(output) and problem is None:
@@ -351,7 +353,8 @@ class Plan:
                 state.outstanding += 1
                 if self.wish.only_failed and known is not None:
                     known = known._replace(item=known.item._replace(tries=0))  # a person gives it all its tries again
-        return Planned(entry.key, decision, entry, known, state, problem, owner == entry.key)
+        owns_output = self.sink.names_by_stem and owner == entry.key
+        return Planned(entry.key, decision, entry, known, state, problem, owns_output)
 
     def _facts(
         self,
@@ -424,8 +427,8 @@ class Plan:
         Of the items that are there, the one whose result was recorded last; an item that left owns nothing any more.
         """
         made = [(k.version.recorded_at, key, k.version.output) for key, k in known.items() if k.version is not None]
-        owners = {collision_form(output): key for _, key, output in sorted(made) if key in present}
-        owners.update((collision_form(self.sink.output_of(key)), key) for key in state.signatures)
+        owners = {self.sink.collision_form(output): key for _, key, output in sorted(made) if key in present}
+        owners.update((self.sink.collision_form(self.sink.output_of(key)), key) for key in state.signatures)
         return owners
 
     def _trusted(self, entry: Entry, moved: Moved) -> bytes:

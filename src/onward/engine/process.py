@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,6 +17,7 @@ from onward import clock
 from onward.engine.faults import FaultPoint, hit
 from onward.engine.plan import Plan, Planned
 from onward.engine.standing import LOOK_S, Standing, Stop
+from onward.errors import LedgerError
 from onward.model.attempt import is_tried_alone
 from onward.model.reason import Action, Reason
 from onward.model.states import ItemState, RunStatus
@@ -88,6 +90,8 @@ class Processing:
                     self._recall()
                 self._commit_if_due()
                 self._submit()
+                if ending is None and self._standing.is_ending:
+                    continue  # a budget is used up: what has not begun is taken back before any answer is given
                 if self._executor is not None and self._executor.in_flight():
                     self._gather(self._executor.reports(self._patience()))
                 elif self._made is not None and self._made.has_work():
@@ -104,6 +108,9 @@ class Processing:
         except BaseException:
             if self._executor is not None:
                 self._executor.kill()
+            if self._made is not None:
+                with suppress(LedgerError):  # it may be what failed
+                    self._made.commit_receipts()
             raise
         finally:
             if self._executor is not None:
@@ -180,9 +187,9 @@ class Processing:
                 break
             self._on_planned(planned)
             if planned.decision.reason == Reason.BACKING_OFF:
-                self._wait(planned, _seconds_until_due(planned))
+                self._wait(planned, seconds_until_due(planned))
             elif planned.decision.action in (Action.PROCESS, Action.RETRY):
-                if not _is_suspect(planned):
+                if not is_suspect(planned):
                     return planned
                 self._alone.append(planned)
         return self._next_alone()
@@ -272,12 +279,13 @@ class _BrokenOff(Exception):
     """A second signal came while the plan was walked."""
 
 
-def _is_suspect(planned: Planned) -> bool:
+def is_suspect(planned: Planned) -> bool:
     """Say whether runs have died with this item, and no person has asked for it since."""
     item = None if planned.known is None else planned.known.item
     return item is not None and is_tried_alone(item.lost) and planned.decision.reason != Reason.FORCED
 
 
-def _seconds_until_due(planned: Planned) -> float:
+def seconds_until_due(planned: Planned) -> float:
+    """Return how long until an item that failed may be tried again."""
     retry_at = planned.known.item.retry_at if planned.known is not None else None
     return 0.0 if retry_at is None else max(0.0, (retry_at - clock.now()) / 1e6)

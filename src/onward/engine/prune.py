@@ -16,7 +16,7 @@ from onward.engine.command_run import JobAtHand, PipelineFinder, begin, counts_w
 from onward.engine.faults import FaultPoint, hit
 from onward.engine.history import find_run
 from onward.engine.old_outputs import Dropped, drop_old, pinned
-from onward.engine.pipeline import KeepsHistory, ScanProblem
+from onward.engine.pipeline import KeepsHistory, ScanProblem, tell_owner
 from onward.engine.recover import recover
 from onward.engine.tombstone import Buried, Vanished, owns_output, tombstone, vanished
 from onward.errors import SettingInvalid, UsageError
@@ -84,7 +84,8 @@ def prune_job(
         name: The job; the one that ran last by default.
         state: State folder; discovered by default.
         find_pipeline: Finds a pipeline by how it was named when the job was created.
-        outputs: Take the outputs of gone items away, too; their bytes go to the history.
+        outputs: Take the outputs of gone items away, too; their bytes go to the history. Lines of one file and rows of
+            a database always go, and for good.
         keep_runs: Drop old outputs and run folders that none of the last so many runs needs; None keeps all.
         pin: Runs of which `keep_runs` drops nothing, now and later.
         unpin: Runs of which it may drop again.
@@ -103,14 +104,18 @@ def prune_job(
         raise SettingInvalid(msg)
     with job_at_hand(name, state, find_pipeline, writes=not dry_run) as at_hand:
         sink = at_hand.pipeline.sink
-        if (outputs or keep_runs is not None) and not isinstance(sink, KeepsHistory):
-            msg = f"The sink of job '{at_hand.job.name}' keeps no old outputs: --outputs and --keep-runs do not fit it."
-            raise UsageError(msg)
+        if not isinstance(sink, KeepsHistory):
+            if keep_runs is not None:
+                msg = f"The sink of job '{at_hand.job.name}' keeps no old outputs; --keep-runs does not fit it."
+                raise UsageError(msg)
+            outputs = True  # a line or a row that nothing stands behind any more would be taken for a result
         if dry_run:
+            tell_owner(sink, at_hand.ledger, at_hand.job)
             sink.attach(at_hand.out)
             return _would_prune(at_hand, outputs=outputs, keep_runs=keep_runs, yes=yes)
         with held_job(at_hand.workspace, at_hand.job):
             at_hand = at_hand._replace(job=_set_pins(at_hand.ledger, at_hand.job, pin, unpin))
+            tell_owner(sink, at_hand.ledger, at_hand.job)
             sink.prepare(at_hand.out)
             try:
                 recover(at_hand.ledger, at_hand.job, sink)

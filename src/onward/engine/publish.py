@@ -111,5 +111,11 @@ def _take_away(sink: Sink, deliveries: Sequence[Delivery]) -> list[Blocked]:
 
 
 def _retract_evidence(sink: Sink, key: str) -> None:
-    for owns_output in (True, False):
-        sink.retract(quarantine_path(key, owns_output=owns_output))
+    for place in evidence_places(sink, key):
+        sink.retract(place)
+
+
+def evidence_places(sink: Sink, key: str) -> list[str]:
+    """Return where evidence of an item may stand, relative to where the results go."""
+    whole = quarantine_path(key, owns_output=False)
+    return [quarantine_path(key), whole] if sink.names_by_stem else [whole]

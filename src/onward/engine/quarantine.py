@@ -16,7 +16,8 @@ from onward import clock
 from onward.engine.command_run import JobAtHand, PipelineFinder, begin, counts_without_work, job_at_hand
 from onward.engine.evidence import attempt_facts
 from onward.engine.history import find_job
-from onward.engine.pipeline import Entry
+from onward.engine.pipeline import tell_owner
+from onward.engine.publish import evidence_places
 from onward.errors import NotFound, UsageError
 from onward.ledger.base import Ledger, Reader, open_ledger
 from onward.model.item import printable, quarantine_path
@@ -133,7 +134,7 @@ def _in_short(ledger: Reader, item: Item, out: str) -> Waiting:
 
 
 def _evidence(key: str, out: str) -> str | None:
-    places = (os.path.join(out, quarantine_path(key, owns_output=owns)) for owns in (True, False))
+    places = (os.path.join(out, quarantine_path(key, owns_output=owns)) for owns in (False, True))
     return next((place for place in places if os.path.isfile(place)), None)
 
 
@@ -202,11 +203,12 @@ def discard(
         ]
         decided = _record(at_hand.ledger, at_hand.job, "discard", after, why)
         sink = at_hand.pipeline.sink
+        tell_owner(sink, at_hand.ledger, at_hand.job)
         sink.prepare(at_hand.out)
         try:
             for item in items:
-                for owns_output in (True, False):
-                    sink.retract(quarantine_path(item.key, owns_output=owns_output))
+                for place in evidence_places(sink, item.key):
+                    sink.retract(place)
             sink.sync_published()
         finally:
             sink.close()
@@ -216,9 +218,10 @@ def discard(
 def _contents(at_hand: JobAtHand, items: Sequence[Item]) -> list[bytes | None]:
     """Return what each item consists of now, where its worker did not live to tell: so that a change can be seen."""
     unknown = [item for item in items if item.content is None and item.recipe_id is not None]
-    entries = [Entry(item.key, os.fsencode(item.key), b"") for item in unknown]
-    hashed = at_hand.pipeline.source.hash(at_hand.place, entries)
-    today = {item.id: digest for item, digest in zip(unknown, hashed, strict=True) if digest is not None}
+    source = at_hand.pipeline.source
+    there = [(item, entry) for item in unknown if (entry := source.find(at_hand.place, item.key)) is not None]
+    hashed = source.hash(at_hand.place, [entry for _, entry in there])
+    today = {item.id: digest for (item, _), digest in zip(there, hashed, strict=True) if digest is not None}
     return [to_blob(today[item.id]) if item.id in today else item.content for item in items]
 
 
@@ -254,7 +257,7 @@ def _job(name: str, state: str | None) -> Iterator[tuple[Ledger, Job]]:
     """Open the ledger for a decision that needs no pipeline."""
     workspace = find(state)
     if not workspace.exists():
-        msg = f"There is no ledger in '{workspace.state}'."
+        msg = f"There is no ledger in '{workspace.shown}'."
         raise NotFound(msg)
     ledger = open_ledger(workspace.ledger)
     try:

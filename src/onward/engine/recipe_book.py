@@ -42,6 +42,9 @@ class RecipeBook:
             return found
         config = {name: value_read(self._today.config, name) for name in names if not is_secret(name)}
         recipe = Recipe(steps=self._today.steps, depends=self._today.depends, config=config)
+        if (to_blob(recipe.code_digest), to_blob(recipe.config_digest)) not in self._ids:
+            # Another process that works on the same run may have written it since.
+            self._ids.update({(row.code, row.config): row.id for row in tx.recipes(self._job_id)})
         row_id = put_recipe(recipe, self._job_id, self._ids, tx)
         self._by_reads[names] = row_id
         return row_id

@@ -7,6 +7,7 @@ run that ended in order there is nothing to deliver, and nothing of it is import
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from onward import clock
@@ -47,22 +48,9 @@ def recover(ledger: Ledger, job: Job, sink: Sink) -> Recovery:
     publishes = ledger.publishes(job.id)
     attempts = ledger.in_flight(job.id)
     open_runs = [run for run in ledger.runs(job.id) if run.status == RunStatus.RUNNING]
-    found: list[Publish] = []
-    missing: list[Publish] = []
-    for row in publishes:
-        if row.kind == "retract":
-            found.append(row)  # whatever stands there now goes, to the history
-        elif sink.has_staged(row.staged, to_digest(row.digest)) or sink.has_published(
-            row.output, to_digest(row.digest)
-        ):
-            found.append(row)
-        else:
-            missing.append(row)
     ids = {row.item_id for row in publishes} | {attempt.item_id for attempt in attempts}
     items = {item_id: ledger.item(item_id) for item_id in sorted(ids)}
-    stuck = _deliver(ledger, sink, found, items)
-    missing += [row for row in found if row.item_id in stuck]
-    found = [row for row in found if row.item_id not in stuck]
+    found, missing = deliver(ledger, sink, publishes, items)
     hit(FaultPoint.RECOVER_PUBLISHED)
     if publishes or attempts or open_runs:
         now = clock.now()
@@ -70,9 +58,8 @@ def recover(ledger: Ledger, job: Job, sink: Sink) -> Recovery:
             for row in publishes:
                 tx.drop_publish(row.item_id)
             for row in missing:
-                item = items[row.item_id]
                 if row.kind == "output":
-                    items[row.item_id] = item._replace(state=ItemState.PENDING, note=Reason.OUTPUT_MISSING)
+                    items[row.item_id] = reopened(items[row.item_id])
                     tx.put(items[row.item_id])
             for attempt in attempts:
                 tx.put(attempt._replace(finished_at=now, outcome=Outcome.LOST))
@@ -92,7 +79,42 @@ def recover(ledger: Ledger, job: Job, sink: Sink) -> Recovery:
     )
 
 
-def _deliver(ledger: Ledger, sink: Sink, rows: list[Publish], items: dict[int, Item]) -> set[int]:
+def deliver(
+    ledger: Ledger, sink: Sink, rows: Sequence[Publish], items: Mapping[int, Item]
+) -> tuple[list[Publish], list[Publish]]:
+    """Deliver what somebody committed who is gone, without running anything again; may be repeated.
+
+    Args:
+        ledger: Where it is recorded.
+        sink: Where it goes.
+        rows: What is pending.
+        items: The items of these rows.
+
+    Returns:
+        What stands in its place now, and what cannot: it is neither staged nor there, or something is in its way.
+    """
+    found: list[Publish] = []
+    missing: list[Publish] = []
+    for row in rows:
+        if row.kind == "retract":
+            found.append(row)  # whatever stands there now goes, to the history
+        elif sink.has_staged(row.staged, to_digest(row.digest)) or sink.has_published(
+            row.output, to_digest(row.digest)
+        ):
+            found.append(row)
+        else:
+            missing.append(row)
+    stuck = _deliver(ledger, sink, found, items)
+    missing += [row for row in found if row.item_id in stuck]
+    return [row for row in found if row.item_id not in stuck], missing
+
+
+def reopened(item: Item) -> Item:
+    """Return an item whose result was recorded and cannot be delivered: it is made again."""
+    return item._replace(state=ItemState.PENDING, note=Reason.OUTPUT_MISSING)
+
+
+def _deliver(ledger: Ledger, sink: Sink, rows: list[Publish], items: Mapping[int, Item]) -> set[int]:
     """Deliver what was committed; return the items whose place is taken by something else.
 
     What was renamed before the crash is delivered again too: its rename may not be durable yet, and evidence of an

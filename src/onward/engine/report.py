@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from onward import clock
 from onward.engine.account import Account, FailedItem, Slow
+from onward.engine.costs import NOTHING, cost_facts
 from onward.engine.pace import Measured
-from onward.ledger.base import Head
+from onward.ledger.base import Head, Spent
 from onward.model.reason import Action, Reason
 from onward.model.record import Job, Run, to_digest
 
@@ -62,6 +63,7 @@ class Report(NamedTuple):
         written_at: When that was.
         problems: Folders that could not be looked at, and why.
         validation: How many results have each answer of their checks.
+        spent: What was paid for answers of outside services in this run.
         is_counted: False where the run could not write down its counts; then they tell of attempted items only.
     """
 
@@ -82,6 +84,7 @@ class Report(NamedTuple):
     written_at: clock.Micros
     problems: Sequence[tuple[str, str]] = ()
     validation: Mapping[str, int] = _NONE
+    spent: Spent = NOTHING
     is_counted: bool = True
 
     # -- what follows from the facts
@@ -150,6 +153,7 @@ class Report(NamedTuple):
             "counts": dict(self.counts),
             "elapsed_s": self.elapsed_s,
             "saved_s": round(self.saved_s, 3),
+            **cost_facts(self.spent),
             "out": self.out,
             "report": self.file,
             "failures": [{"key": item.key, "reason": item.reason} for item in self.failures],
@@ -224,6 +228,7 @@ class Report(NamedTuple):
             "counts": dict(self.counts),
             "elapsed_s": self.elapsed_s,
             "saved_s": round(self.saved_s, 3),
+            **cost_facts(self.spent),
             **self.metrics(),
         }
 

@@ -16,7 +16,6 @@ from onward import clock
 from onward.disk.append import read_whole
 from onward.engine.account import Account, Slow, account
 from onward.engine.answer import run_lines
-from onward.engine.file_sink import RUNS_FOLDER
 from onward.engine.history import find_job, find_run
 from onward.engine.pace import measured
 from onward.engine.plan import PlanCounts
@@ -26,6 +25,7 @@ from onward.ledger.base import Reader
 from onward.model.record import Run
 from onward.model.states import RunStatus
 from onward.runs.memory import Sample
+from onward.runs.outlet import RUNS_FOLDER, outlet_of
 from onward.runs.workspace import Workspace
 
 LAST = "last"
@@ -68,8 +68,8 @@ def report_again(ledger: Reader, workspace: Workspace, run: Run) -> RunAgain:
     """
     job = ledger.job_by_id(run.job_id)
     assert job is not None, "a run has a job"
-    out = workspace.absolute(job.out)
-    file = report_file(out, run.folder or f"{RUNS_FOLDER}/{run.name}")
+    to = outlet_of(job, workspace)
+    file = report_file(to.home, run.folder or f"{RUNS_FOLDER}/{run.name}")
     stored = _Stored.read(file, run)
     found = account(ledger, run)
     counts = _counts(run, found)
@@ -82,7 +82,7 @@ def report_again(ledger: Reader, workspace: Workspace, run: Run) -> RunAgain:
         run=run,
         status=RunStatus.INTERRUPTED.value if is_dead else run.status,
         place=workspace.absolute(job.source),
-        out=out,
+        out=to.shown,
         file=file,
         counts=counts,
         is_counted=run.counts is not None,
@@ -93,6 +93,7 @@ def report_again(ledger: Reader, workspace: Workspace, run: Run) -> RunAgain:
         failures=failures_of(tally.failures, found),
         problems=stored.problems(),
         validation=validation_of(ledger.count_validations(run.id), found),
+        spent=ledger.spent_by_run(run.id),
         ledger=ledger.uuid,
         anchor=ledger.head(job.id),
         written_at=clock.now(),
@@ -150,7 +151,7 @@ class _Stored:
         """Return the items that were left alone."""
         found = []
         for row in self._rows("items"):
-            key, action, reason, outcome = (row.get(name) for name in Line._fields)
+            key, action, reason, outcome = (row.get(name) for name in ("key", "action", "reason", "outcome"))
             is_text = isinstance(key, str) and isinstance(action, str) and isinstance(reason, str)
             if is_text and outcome in ("held", "gone", None):
                 found.append(Line(str(key), str(action), str(reason), None if outcome is None else str(outcome)))

@@ -14,11 +14,13 @@ from itertools import islice
 
 from onward import clock
 from onward.engine import report_plot
+from onward.engine.costs import cost_words
 from onward.engine.report import Report
 from onward.engine.report_plot import size, span
 from onward.engine.run import Line
 from onward.model.config import without_password
 from onward.model.item import printable
+from onward.model.money import amount
 from onward.model.reason import Reason
 from onward.model.record import to_digest
 from onward.version import __version__
@@ -93,6 +95,7 @@ def page(report: Report, lines: Iterable[Line] = ()) -> str:
         _failures(report),
         _checks(report),
         _saved(report),
+        _cost(report),
         _plots(report),
         _slowest(report),
         _items(lines),
@@ -169,6 +172,8 @@ def _tiles(report: Report) -> str:
         if counts[name]:
             shown.append((name.capitalize(), f"{counts[name]:,}", looks))
     shown.append(("Success rate", f"{report.success_rate:g} %", ""))
+    if report.spent.receipts:
+        shown.append(("Cost", amount(report.spent.cost_micro), ""))
     if report.saved_s >= 0.5:
         shown.append(("Time saved", f"{span(report.saved_s)}", "good"))
     tiles = "".join(
@@ -267,6 +272,13 @@ def _saved(report: Report) -> str:
     return f"<h2>Time saved</h2>\n<p>{told}</p>"
 
 
+def _cost(report: Report) -> str:
+    if not report.spent.receipts:
+        return ""
+    note = "An answer that was there already cost nothing again."
+    return f"<h2>Cost</h2>\n<p><b>{_text(cost_words(report.spent))}</b>. {note}</p>"
+
+
 def _slowest(report: Report) -> str:
     if not report.slowest:
         return ""
@@ -282,13 +294,20 @@ def _items(lines: Iterable[Line]) -> str:
     found = list(islice(lines, _SHOWN_MAX + 1))
     if not found:
         return ""
+    has_costs = any(line.spent.receipts for line in found)
+
+    def cost(line: Line) -> str:
+        told = amount(line.spent.cost_micro) if line.spent.receipts else ""
+        return f'<td class="n" data-th="Cost">{told}</td>' if has_costs else ""
+
     rows = "".join(
         f'<tr><td>{_name(line.key)}</td><td class="w">{_text(line.outcome or "not come to")}</td>'
-        f"<td>{_why(line.reason).removeprefix(f'{line.outcome}: ')}</td></tr>"
+        f"<td>{_why(line.reason).removeprefix(f'{line.outcome}: ')}</td>{cost(line)}</tr>"
         for line in found[:_SHOWN_MAX]
     )
     more = f'<p class="soft">The first {_SHOWN_MAX} are shown; the others are in <code>report.json</code>.</p>'
-    table = f'<table class="wide tight">{_columns("Item", "Outcome", "Why")}<tbody>{rows}</tbody></table>'
+    columns = _columns("Item", "Outcome", "Why", *(["#Cost"] if has_costs else []))
+    table = f'<table class="wide tight">{columns}<tbody>{rows}</tbody></table>'
     return f"<h2>Items</h2>\n{table}{more if len(found) > _SHOWN_MAX else ''}"
 
 

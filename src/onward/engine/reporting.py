@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from onward.model.record import Job
     from onward.runs.context import RunContext
     from onward.runs.metadata import RunMetadata
+    from onward.runs.outlet import Outlet
 
 
 _QUIET_S = 1.0
@@ -43,7 +44,7 @@ class Reporting:
         context: The run's folder.
         metadata: The environment.
         place: The input, absolute.
-        out: The output folder, absolute.
+        outlet: Where results go.
         config: Every setting in force, redacted.
     """
 
@@ -55,7 +56,7 @@ class Reporting:
         metadata: RunMetadata,
         *,
         place: str,
-        out: str,
+        outlet: Outlet,
         config: Mapping[str, object],
     ) -> None:
         self._ledger = ledger
@@ -63,7 +64,8 @@ class Reporting:
         self._context = context
         self._metadata = metadata
         self._place = place
-        self._out = out
+        self._outlet = outlet
+        self._out = outlet.shown
         self._config = config
         self._report: Report | None = None
         self._began_at, self._began_s = clock.now(), clock.monotonic()
@@ -126,7 +128,7 @@ class Reporting:
         context, tally, run = self._context, ended.tally, ended.run
         context.run_id = run.name
         context.config_snapshot = dict(self._metadata.as_dict())
-        folder = os.path.relpath(context.folder, self._out)
+        folder = os.path.relpath(context.folder, self._outlet.home)
         found = account(self._ledger, run)
         counts = tally.as_counts()
         self._report = report = Report(
@@ -135,7 +137,7 @@ class Reporting:
             status=ended.status.value,
             place=self._place,
             out=self._out,
-            file=report_file(self._out, folder),
+            file=report_file(self._outlet.home, folder),
             counts=counts,
             elapsed_s=round(ended.elapsed_s, 6),
             account=found,
@@ -144,6 +146,7 @@ class Reporting:
             failures=failures_of(tally.failures, found),
             problems=ended.problems,
             validation=validation_of(self._ledger.count_validations(run.id), found),
+            spent=self._ledger.spent_by_run(run.id),
             ledger=self._ledger.uuid,
             anchor=self._ledger.head(self._job.id),
             written_at=clock.now(),

@@ -6,7 +6,6 @@ own. What differs in the code since is named; it cannot be put back from here.
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +29,7 @@ from onward.model.reason import Reason
 from onward.model.record import Job, Run, Version, to_digest
 from onward.model.states import Outcome
 from onward.runs.metadata import RunMetadata
+from onward.runs.outlet import outlet_of
 from onward.runs.workspace import Workspace, find
 
 _STATE = os.path.join(PRIVATE, "state")
@@ -133,7 +133,7 @@ def reproduce_run(
     """
     workspace = find(state)
     if not workspace.exists():
-        msg = f"There is no ledger in '{workspace.state}'."
+        msg = f"There is no ledger in '{workspace.shown}'."
         raise NotFound(msg)
     ledger = open_ledger(workspace.ledger, writes=False)
     try:
@@ -144,8 +144,8 @@ def reproduce_run(
         _check_folder(folder, run)
         made = dict(_made_by(ledger, run))
         pipeline = find_pipeline(job.pipeline, root=workspace.root)
-        again = _again(pipeline, workspace, job, made, folder)
         settings, lost = _settings(run, pipeline)
+        again = _again(pipeline.bound(folder, settings), workspace, job, made, folder)
         batch = Batch.prepare(
             again, workspace.absolute(job.source), folder,
             Options(
@@ -197,11 +197,9 @@ def _made_by(ledger: Reader, run: Run) -> Iterator[tuple[str, Version]]:
 
 def _again(pipeline: Pipeline, workspace: Workspace, job: Job, made: Mapping[str, Version], folder: str) -> Pipeline:
     """Return the pipeline with a source that offers exactly what the run read."""
-    again = copy.copy(pipeline)
     contents = {key: to_digest(version.content) for key, version in made.items()}
-    leave_out = (workspace.absolute(job.out), workspace.state, folder)
-    again.source = ChosenSource(pipeline.source, contents, leave_out)
-    return again
+    leave_out = (outlet_of(job, workspace).out, workspace.state, folder)
+    return pipeline.with_parts(ChosenSource(pipeline.source, contents, leave_out), pipeline.sink)
 
 
 def _settings(run: Run, pipeline: Pipeline) -> tuple[dict[str, object], list[Difference]]:

@@ -14,6 +14,7 @@ from onward.engine.executors import DEFAULT
 from onward.engine.pipeline import Pipeline
 from onward.errors import SettingInvalid
 from onward.model.record import Job
+from onward.runs.outlet import given_again
 from onward.runs.settings import read_file
 from onward.runs.workspace import Workspace
 
@@ -59,10 +60,10 @@ def batch_to_resume(
     batch = Batch.prepare(
         pipeline,
         workspace.absolute(job.source),
-        workspace.absolute(job.out),
+        given_again(job, workspace),
         Options(
             job=job.name,
-            state=workspace.state,
+            state=workspace.named,
             settings=flags,
             config_file=config_file or (before if before and os.path.exists(before) else None),
             run_name=run_name,

@@ -19,7 +19,7 @@ from onward.engine.batch import Batch, held_job
 from onward.engine.command_run import PipelineFinder, begin, counts_without_work, job_at_hand
 from onward.engine.faults import FaultPoint, hit
 from onward.engine.history import find_run
-from onward.engine.pipeline import KeepsHistory, Pipeline, ScanProblem, Sink, Source, Staged
+from onward.engine.pipeline import KeepsHistory, Pipeline, ScanProblem, Sink, Source, Staged, tell_owner
 from onward.engine.publish import Blocked, Delivery, publish
 from onward.engine.recipe_book import read_recipe
 from onward.engine.recover import recover
@@ -142,6 +142,7 @@ def rollback_job(
                 return str(error)
 
         if dry_run:
+            tell_owner(pipeline.sink, ledger, job)
             pipeline.sink.attach(at_hand.out)
             return plan_rollback(ledger, job, to, pipeline.sink, today())
         with held_job(at_hand.workspace, job):
@@ -226,6 +227,7 @@ def rollback(
         LedgerError: The ledger cannot be written.
     """
     sink = pipeline.sink
+    tell_owner(sink, ledger, job)
     sink.prepare(out)
     try:
         recover(ledger, job, sink)

@@ -7,13 +7,15 @@ when there is some, since a run that finds nothing to do is mostly its start.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from onward import clock
+from onward.engine.costs import NOTHING, cost_facts
 from onward.engine.faults import FaultPoint, hit
 from onward.engine.pace import memo_after
-from onward.engine.pipeline import Pipeline
+from onward.engine.pipeline import KeepsHistory, Pipeline, ScanProblem, tell_owner
 from onward.engine.plan import Plan, PlanCounts, Planned, Today, Wish
 from onward.engine.process import Processing
 from onward.engine.recipe_book import RecipeBook, read_recipe
@@ -26,13 +28,15 @@ from onward.model.states import ItemState, RunStatus
 from onward.runs.control import ending_of, refuse_held_back, status_when_lifted
 
 if TYPE_CHECKING:
+    from onward.engine.cashier import Cashier
     from onward.engine.commit import Committer, Finished
     from onward.engine.executor import Executor
     from onward.engine.manifest_exchange import ManifestExchange
     from onward.engine.tombstone import Vanished
-    from onward.ledger.base import Ledger, Reader
+    from onward.ledger.base import Ledger, Reader, Spent
     from onward.model.fingerprint import Recipe
     from onward.model.limits import Limits
+    from onward.runs.budget import Budget
 
 
 class Request(NamedTuple):
@@ -53,6 +57,7 @@ class Request(NamedTuple):
         label: A person's name for this run, or ''.
         close_in_child: Lets go of the parent's locks in a child process.
         prunes_whatever: With the wish to prune: even what looks like a mistake.
+        budget: What all receipts of the job may cost, or None.
     """
 
     place: str
@@ -69,15 +74,24 @@ class Request(NamedTuple):
     label: str
     close_in_child: Callable[[], None]
     prunes_whatever: bool = False
+    budget: Budget | None = None
 
 
 class Line(NamedTuple):
-    """One item in the answer of a plan or a run."""
+    """One item in the answer of a plan or a run, and what was paid for it in that run."""
 
     key: str
     action: str
     reason: str
     outcome: str | None
+    spent: Spent = NOTHING
+
+    def facts(self) -> dict[str, object]:
+        """Return it under the names of the interface."""
+        return {
+            "key": self.key, "action": self.action, "reason": self.reason, "outcome": self.outcome,
+            **cost_facts(self.spent),
+        }
 
 
 class Tally:
@@ -189,6 +203,20 @@ def make_plan(pipeline: Pipeline, ledger: Reader, job_id: int, request: Request)
     )
 
 
+def live_keys(pipeline: Pipeline, ledger: Reader, job_id: int, request: Request) -> Iterator[str]:
+    """Return the key of every item that has or may have a result: in the order of the source, then what left it."""
+    there: set[str] = set()
+    for listing in pipeline.source.scan(request.place, leave_out=request.leave_out):
+        if isinstance(listing, ScanProblem):
+            continue
+        for entry in listing.entries():
+            there.add(entry.key)
+            yield entry.key
+    for item, _ in ledger.known_all(job_id):
+        if item.key not in there and item.state != ItemState.GONE:
+            yield item.key
+
+
 def refuse_mistakes(pipeline: Pipeline, ledger: Ledger, job: Job, request: Request) -> Vanished:
     """Return what left the source.
 
@@ -249,6 +277,7 @@ def run(
         LedgerError: The ledger cannot be written.
     """
     began = clock.monotonic()
+    tell_owner(pipeline.sink, ledger, job)
     pipeline.sink.prepare(request.out)
     try:
         with stop.breakable():  # recovery may itself be killed, and so may be broken off
@@ -257,14 +286,22 @@ def run(
             left = refuse_mistakes(pipeline, ledger, job, request) if request.wish.prunes else None
             if exchange is not None:
                 exchange.look(pipeline, ledger, job.id, request)
-        this = _begin(ledger, job, new_run, request.memo)
+        this = begin(ledger, job, new_run, request)
         hit(FaultPoint.RUN_BEGUN)
-        pruned = _bury(ledger, job, pipeline, left, this) if left else []
+        pruned = bury(ledger, job, pipeline, left, this) if left else []
         if exchange is not None:
             exchange.adopt(ledger, job, this.id)
         plan = make_plan(pipeline, ledger, job.id, request)
         tally = Tally(plan.counts)
         tally.bury(pruned)
+
+        @cache
+        def cashier() -> Cashier | None:
+            if not pipeline.uses_receipts:
+                return None
+            from onward.engine.cashier import cashier_of
+
+            return cashier_of(ledger)
 
         def committer() -> Committer:
             from onward.engine.commit import Committer
@@ -281,6 +318,8 @@ def run(
                 chance=_chance,
                 standing=standing,
                 seen=lambda: tally.counts.total,
+                cashier=cashier(),
+                budget=request.budget,
             )
 
         def progress(finished: Sequence[Finished]) -> None:
@@ -295,7 +334,7 @@ def run(
             return executors.executor(request.executor, Assignment(
                 pipeline, request.place, request.out, request.settings, request.validates, request.workers,
                 request.limits.deadline_s, request.close_in_child, request.limits.memory_mb,
-                request.limits.memory_threshold_mb, on_pressure,
+                request.limits.memory_threshold_mb, on_pressure, cashier(),
             ))
 
         processing = Processing(
@@ -311,6 +350,9 @@ def run(
         status = RunStatus.FAILED
         try:
             status = processing.run()
+            if status is RunStatus.COMPLETED:
+                pipeline.sink.finish(lambda: live_keys(pipeline, ledger, job.id, request))
+                hit(FaultPoint.FINISHED)
         except BaseException:
             try:
                 _end(ledger, job, this, RunStatus.FAILED, tally, standing)
@@ -338,10 +380,13 @@ def run(
         pipeline.sink.close()
 
 
-def _bury(ledger: Ledger, job: Job, pipeline: Pipeline, left: Vanished, this: Run) -> list[str]:
+def bury(ledger: Ledger, job: Job, pipeline: Pipeline, left: Vanished, this: Run) -> list[str]:
+    """Give a tombstone to what left the source; return the keys."""
     from onward.engine.tombstone import tombstone
 
-    return tombstone(ledger, job, pipeline.sink, left, this.id, takes_outputs=False).gone
+    # Files stay until `prune --outputs` moves them into the history; a line or a row would be taken for a result.
+    keeps = isinstance(pipeline.sink, KeepsHistory)
+    return tombstone(ledger, job, pipeline.sink, left, this.id, takes_outputs=not keeps).gone
 
 
 def _chance() -> float:
@@ -351,8 +396,13 @@ def _chance() -> float:
     return random.random()  # noqa: S311 - nothing secret hangs on it
 
 
-def _begin(ledger: Ledger, job: Job, new_run: Run, memo: tuple[str, bytes] | None) -> Run:
+def begin(ledger: Ledger, job: Job, new_run: Run, request: Request) -> Run:
     """Open the run; from here on only it may write for the job."""
+    if request.budget is not None:
+        from onward.runs.budget import settle
+
+        settle(ledger, job, request.budget)
+    memo = request.memo
     with ledger.transaction(job.id, now=clock.now()) as tx:
         refuse_held_back(tx, job)
         name = new_run.name

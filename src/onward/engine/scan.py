@@ -153,6 +153,7 @@ def scan(
     leave_out: Sequence[str],
     marked: Callable[[str], Mark | None],
     remembered: Callable[[str], SignatureRow | None],
+    counted: Callable[[str], int],
     stale_recipes: frozenset[int],
     trusts_signatures: bool,
 ) -> Iterator[Moved | Unmoved | ScanProblem]:
@@ -165,6 +166,7 @@ def scan(
         leave_out: Folders that are never inputs: where outputs and the state stand.
         marked: The mark of what is remembered of a container, by its key.
         remembered: What is remembered of a container, by its key; asked for only where something moved.
+        counted: How many items a container had, by its key; asked where a listing that did not move cannot tell.
         stale_recipes: Recipes that are not what they would be today.
         trusts_signatures: False looks into every container.
     """
@@ -182,7 +184,9 @@ def scan(
             and stale_recipes.isdisjoint(json.loads(mark.recipes))
             and mark.mark == mark_of(listing.packed, outputs)
         ):
-            yield Unmoved(listing.key, listing.count, json.loads(mark.gone))
+            gone = json.loads(mark.gone)
+            count = counted(listing.key) - len(gone) if listing.count is None else listing.count
+            yield Unmoved(listing.key, count, gone)
         else:
             row = None if mark is None else remembered(listing.key)
             yield Moved(listing, row, outputs, source, sink)

@@ -72,6 +72,15 @@ class Standing:
         """Say whether a request waits for an answer that can be given."""
         return self.nothing_starts and self._unanswered is not None
 
+    @property
+    def is_ending(self) -> bool:
+        """Say whether the run is known to end, without a look."""
+        return self._ending is not None
+
+    def note(self, row: Control) -> None:
+        """Take note of a request that is made in this very transaction."""
+        self._see(row)
+
     def see(self, tx: Transaction) -> None:
         """Take note of the request that stands now."""
         self._see(tx.control(self._job_id))

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from onward import clock
 from onward.engine.control import request_facts
+from onward.engine.costs import cost_facts
 from onward.ledger.base import Reader
 from onward.model.record import Attempt, Item, Job, Publish, Run
 from onward.model.states import ItemState, Outcome, RunStatus
@@ -78,6 +79,7 @@ def job_status(ledger: Reader, job: Job, *, is_held: bool, recent_max: int = _RE
             {"key": item.key, "outcome": attempt.outcome, "finished_at": clock.text(attempt.finished_at or 0)}
             for attempt, item in pace.recent
         ],
+        **cost_facts(ledger.spent(job.id)),
         "restarts": max(0, len(runs) - 1),
         "run_id": last.name if last is not None else None,
         "holder": {"pid": last.pid, "host": last.host} if is_running and last is not None else None,

@@ -15,10 +15,10 @@ from itertools import islice
 from onward import clock
 from onward.engine.faults import FaultPoint, hit
 from onward.engine.pipeline import ScanProblem, Sink, Source
-from onward.engine.publish import Delivery, publish
+from onward.engine.publish import Delivery, evidence_places, publish
 from onward.errors import PruneRefused, UsageError
 from onward.ledger.base import Ledger, Reader, Transaction
-from onward.model.item import printable, quarantine_path
+from onward.model.item import printable
 from onward.model.reason import Reason
 from onward.model.record import Attempt, Item, Job, Known, Publish, to_digest
 from onward.model.states import ItemState, Outcome
@@ -99,7 +99,10 @@ def vanished(ledger: Reader, job: Job, source: Source, place: str, leave_out: Se
                     found.live += sum(1 for k in ledger.known_in(containers.pop(key)) if k.item.state != ItemState.GONE)
             elif listing.key in containers:
                 present = {entry.key for entry in listing.entries()}
-                _sort(ledger.known_in(containers.pop(listing.key)), present, found)
+                known = list(ledger.known_in(containers.pop(listing.key)))
+                if listing.is_partial:
+                    present.update(one.item.key for one in known)
+                _sort(iter(known), present, found)
     for container_id in containers.values():
         _sort(ledger.known_in(container_id), set(), found)
     return found
@@ -149,7 +152,8 @@ def tombstone(
                 tx.drop_publish(delivery.publish.item_id)
             for known in chunk:
                 is_owner = owns_output(ledger, job, known)
-                made = _write(known, run_id, tx, now, is_owner=is_owner, takes_output=takes_outputs)
+                evidence = evidence_places(sink, known.item.key)[0]
+                made = _write(known, run_id, tx, now, evidence, is_owner=is_owner, takes_output=takes_outputs)
                 if made is not None:
                     deliveries.append(made)
                 if known.item.state != ItemState.GONE:
@@ -178,7 +182,7 @@ def owns_output(ledger: Reader, job: Job, known: Known) -> bool:
 
 
 def _write(
-    known: Known, run_id: int, tx: Transaction, now: int, *, is_owner: bool, takes_output: bool
+    known: Known, run_id: int, tx: Transaction, now: int, evidence: str, *, is_owner: bool, takes_output: bool
 ) -> Delivery | None:
     item, version = known
     after = item._replace(
@@ -196,7 +200,7 @@ def _write(
         if is_owner:
             row = Publish(item.id, "retract", None, "", version.output, version.digest)
     if row is None and item.state == ItemState.QUARANTINED:
-        row = Publish(item.id, "retract", None, "", quarantine_path(item.key), _NOTHING)
+        row = Publish(item.id, "retract", None, "", evidence, _NOTHING)
     tx.put(after)
     if row is None:
         return None

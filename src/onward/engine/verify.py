@@ -13,16 +13,18 @@ from dataclasses import dataclass
 from itertools import islice
 
 from onward import clock
-from onward.disk.hashing import hash_files
 from onward.engine.batch import held_job
+from onward.engine.command_run import PipelineFinder, settings_of
 from onward.engine.file_sink import FileSink
 from onward.engine.history import find_job
+from onward.engine.pipeline import Sink, tell_owner
 from onward.errors import NotFound
 from onward.ledger.base import Ledger, Reader, open_ledger
 from onward.model.reason import Reason
 from onward.model.record import Job, Known, to_digest
 from onward.model.states import ItemState
-from onward.runs.workspace import find
+from onward.runs.outlet import given_again, outlet
+from onward.runs.workspace import Workspace, find
 
 _AT_ONCE = 256
 
@@ -60,6 +62,7 @@ class Verification:
 def verify(
     ledger: Ledger,
     job: Job,
+    sink: Sink,
     out: str,
     *,
     repair: bool,
@@ -71,7 +74,8 @@ def verify(
     Args:
         ledger: Where it is recorded.
         job: Whose outputs.
-        out: The output folder, absolute.
+        sink: Where they stand.
+        out: The output folder or file, absolute, or a URL.
         leave_out: A folder inside `out` whose files are nobody's outputs: the input, where it stands there.
         repair: Mark what is missing or altered, so that the next run makes it anew. The caller holds the job's lock.
         on_progress: Told how many outputs were looked at so far.
@@ -79,7 +83,7 @@ def verify(
     Raises:
         LedgerError: The ledger cannot be read or written.
     """
-    sink = FileSink("", lambda _: b"")
+    tell_owner(sink, ledger, job)
     sink.attach(out)
     live: set[str] = set()
     broken: list[Known] = []
@@ -134,25 +138,45 @@ def _is_superseded(ledger: Reader, job: Job, known: Known, latest: dict[str, int
     return latest.get(version.output, 0) > version.recorded_at
 
 
-def verify_job(name: str | None, state: str | None, *, repair: bool) -> Verification:
+def verify_job(
+    name: str | None, state: str | None, *, repair: bool, find_pipeline: PipelineFinder | None = None
+) -> Verification:
     """Compare every output of a job with the ledger; see `verify`.
+
+    Args:
+        name: The job; the one that ran last by default.
+        state: State folder; discovered by default.
+        repair: Mark what is missing or altered.
+        find_pipeline: Finds the job's pipeline, which is asked for where results are not files in a folder.
 
     Raises:
         NotFound: There is no such job.
+        PipelineInvalid: Its pipeline is needed, and is not there any more.
         JobBusy: Repair was asked for, and another process holds the job.
     """
     workspace = find(state)
     if not workspace.exists():
-        msg = f"There is no ledger in '{workspace.state}'."
+        msg = f"There is no ledger in '{workspace.shown}'."
         raise NotFound(msg)
     ledger = open_ledger(workspace.ledger, writes=repair)
     try:
         job = find_job(ledger, name)
         with held_job(workspace, job) if repair else nullcontext():
-            place, out = workspace.absolute(job.source), workspace.absolute(job.out)
-            return verify(ledger, job, out, repair=repair, leave_out=place)
+            sink, out = _sink_of(job, workspace, find_pipeline)
+            try:
+                return verify(ledger, job, sink, out, repair=repair, leave_out=workspace.absolute(job.source))
+            finally:
+                sink.close()
     finally:
         ledger.close()
+
+
+def _sink_of(job: Job, workspace: Workspace, find_pipeline: PipelineFinder | None) -> tuple[Sink, str]:
+    """Return where the results of a job stand; files in a folder need no pipeline to be looked at."""
+    to = outlet(given_again(job, workspace), workspace)
+    if find_pipeline is None or not (to.is_url or to.is_file):
+        return FileSink("", lambda _: b""), to.out
+    return find_pipeline(job.pipeline, root=workspace.root).bound(to.out, settings_of(job)).sink, to.out
 
 
 def _finding(problem: str, known: Known, recorded: str, found: str | None) -> Finding:
@@ -162,13 +186,12 @@ def _finding(problem: str, known: Known, recorded: str, found: str | None) -> Fi
     )
 
 
-def _hashed(ledger: Reader, job: Job, sink: FileSink) -> Iterator[tuple[Known, str | None]]:
+def _hashed(ledger: Reader, job: Job, sink: Sink) -> Iterator[tuple[Known, str | None]]:
     """Return each item that has an output, with the digest of what stands there."""
     items = (known for known in ledger.known_all(job.id) if known.version and known.item.state != ItemState.GONE)
     while group := list(islice(items, _AT_ONCE)):
-        paths = [os.fsencode(sink.staging.final(known.version.output)) for known in group if known.version]
-        for known, digest in zip(group, hash_files(paths), strict=True):
-            yield known, digest if isinstance(digest, str) else None
+        outputs = [known.version.output for known in group if known.version]
+        yield from zip(group, sink.digests(outputs), strict=True)
 
 
 def _mark(ledger: Ledger, job: Job, broken: list[Known], problems: dict[str | None, str]) -> int:

@@ -12,10 +12,10 @@ from itertools import takewhile
 
 from onward import clock
 from onward.disk.durable import fsync_file, unlink
-from onward.errors import LedgerDamaged, NotFound
+from onward.errors import LedgerDamaged, NotFound, UsageError
 from onward.ledger import journal
 from onward.ledger.archive_file import read, spans, write
-from onward.ledger.base import Archive, Head
+from onward.ledger.base import Archive, Head, is_url
 from onward.ledger.sqlite import SqliteLedger
 
 
@@ -37,11 +37,18 @@ def archive(
         and after.
 
     Raises:
+        UsageError: The ledger is a database.
         NotFound: There is no such job, or no such run of it.
         LedgerDamaged: The entries are not what was written; nothing was moved.
         LedgerError: The ledger cannot be written.
         OSError: The file cannot be written; nothing was moved.
     """
+    if is_url(path):
+        msg = (
+            "The journal of a ledger in PostgreSQL stays there: a file on this machine is out of reach of the others. "
+            "To move all of it into files, copy the ledger with `onward ledger copy`, and archive there."
+        )
+        raise UsageError(msg)
     ledger = SqliteLedger(path)
     state = os.path.dirname(path)
     try:

@@ -82,6 +82,8 @@ def read(state: str, file: str, ledger: str, job_id: int) -> Iterator[Entry]:
                 if isinstance(parsed, dict):
                     if parsed["sha256"] != checked.hexdigest() or entry is None or entry.seq != head["last"]:
                         raise _damaged(path, "it does not match its checksum")
+                    if lines.read(1):  # also has gzip compare its own checksum, which stands at the very end
+                        raise _damaged(path, "something follows its end")
                     yield entry
                     return
                 if entry is not None:

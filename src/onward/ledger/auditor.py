@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from functools import lru_cache
 
 from onward.ledger import audit
-from onward.ledger.base import Anchor, Audit, Finding, Followed, Step
+from onward.ledger.base import Anchor, Audit, Finding, Followed, Head, Step, is_url
 from onward.ledger.head_file import HeadFile
+from onward.ledger.questions import Questions
 from onward.ledger.sqlite import SqliteLedger
 from onward.model.record import Job
 
@@ -22,17 +23,28 @@ _KEYS_MAX = 10_000
 
 @contextmanager
 def opened(path: str) -> Iterator[LedgerAuditor]:
-    """Open a ledger's file to audit it while the block lasts.
+    """Open a ledger, a file or a database, to audit it while the block lasts.
 
     Raises:
         NotFound: There is none.
         LedgerDamaged: It is no ledger, or a page cannot be read.
         LedgerError: It cannot be opened.
     """
+    if is_url(path):
+        from onward.ledger.postgres import PostgresLedger
+
+        database = PostgresLedger(path, writes=False)
+        try:
+            with database.one_moment():
+                yield LedgerAuditor(database, {}, "")
+        finally:
+            database.close()
+        return
     ledger = SqliteLedger(path, writes=False, believes_end=True)
     try:
         with ledger.one_moment():
-            yield LedgerAuditor(ledger, HeadFile(path + ".head"))
+            head_file = HeadFile(path + ".head")
+            yield LedgerAuditor(ledger, head_file.read(), f"'{head_file.path}'")
     finally:
         ledger.close()
 
@@ -40,15 +52,17 @@ def opened(path: str) -> Iterator[LedgerAuditor]:
 class LedgerAuditor:
     """See `ledger.base.Auditor`."""
 
-    def __init__(self, ledger: SqliteLedger, head_file: HeadFile) -> None:
+    def __init__(self, ledger: Questions, noted: Mapping[int, Head], where: str) -> None:
+        """Take a ledger, and the heads that were noted beside it in the file `where`."""
         self._ledger = ledger
-        self._head_file = head_file
+        self._noted = noted
+        self._where = where
         self.uuid = ledger.uuid
         self.key_of = lru_cache(_KEYS_MAX)(self._key_of)
 
     def names(self) -> dict[int, str]:
         """Return the id and name of every job; one that no table row names gets its number for a name."""
-        names = {job_id: f"job {job_id}" for job_id in (*self._ledger.journal_jobs(), *self._head_file.read())}
+        names = {job_id: f"job {job_id}" for job_id in (*self._ledger.journal_jobs(), *self._noted)}
         names |= {job.id: job.name for job in self._ledger.jobs()}
         return dict(sorted(names.items()))
 
@@ -64,8 +78,7 @@ class LedgerAuditor:
         """Read every page, follow the journal of one job or of all, and compare every row."""
         self._ledger.check_pages()
         names = self.names()
-        where = f"'{self._head_file.path}'"
-        noted = {one: [Anchor(head.seq, head.hash, where)] for one, head in self._head_file.read().items()}
+        noted = {one: [Anchor(head.seq, head.hash, self._where)] for one, head in self._noted.items()}
         known = {one: [*noted.get(one, ()), *anchors.get(one, ())] for one in {*noted, *anchors}}
         wanted = list(names) if job_id is None else [job_id]
         followed: list[Followed] = []

@@ -8,9 +8,10 @@ writer. When `transaction` has ended without error its rows are durable.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from onward.errors import UsageError
 from onward.model.record import (
     Attempt,
     Container,
@@ -19,6 +20,7 @@ from onward.model.record import (
     Job,
     Known,
     Publish,
+    Receipt,
     RecipeRow,
     Row,
     Run,
@@ -26,6 +28,9 @@ from onward.model.record import (
 )
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
+    from onward.disk.lock import Holder
     from onward.model.shared_entry import SharedEntry, SharedRun
 
 
@@ -72,6 +77,15 @@ class Pace(NamedTuple):
 
     items: int
     span_us: int
+
+
+class Spent(NamedTuple):
+    """What some receipts come to: how many they are, their tokens, and their cost in millionths of a currency unit."""
+
+    receipts: int
+    tokens_in: int
+    tokens_out: int
+    cost_micro: int
 
 
 class Archive(NamedTuple):
@@ -173,8 +187,25 @@ class Auditor(Protocol):
         """
 
 
+class Turns(Protocol):
+    """Whose turn it is to ask an outside service, where several processes write one ledger. No record of anything."""
+
+    def take(self, digest: bytes) -> bool:
+        """Take or keep the turn to ask the question with this digest; False while another process has it.
+
+        It ends by itself a minute after it was taken last, so that a process that died holds nobody up for longer.
+        """
+
+    def give_back(self, digest: bytes) -> None:
+        """Let others ask; does nothing where the turn is not ours."""
+
+
 class Reader(Protocol):
     """Questions; each answer is true at one moment."""
+
+    @property
+    def turns(self) -> Turns | None:
+        """Who may ask an outside service; None where one process at a time is enough of a rule."""
 
     @property
     def uuid(self) -> str:
@@ -225,6 +256,9 @@ class Reader(Protocol):
     def known_by_output(self, job_id: int, output: str) -> list[Known]:
         """Return the items whose current version stands at this output path."""
 
+    def count_in(self, container_id: int) -> int:
+        """Return how many items a container has that are not gone."""
+
     def count_states(self, job_id: int) -> dict[str, int]:
         """Return how many items are in each state; states without items are left out."""
 
@@ -263,6 +297,21 @@ class Reader(Protocol):
 
     def controls(self, job_id: int) -> list[Control]:
         """Return every request made of a job, in the order they were recorded."""
+
+    def receipt(self, digest: bytes) -> Receipt | None:
+        """Return the first receipt of the question with this digest, over all jobs."""
+
+    def receipts_of_item(self, item_id: int) -> list[Receipt]:
+        """Return an item's receipts in the order they were recorded."""
+
+    def spent(self, job_id: int) -> Spent:
+        """Return what all receipts of a job come to; all zero where there are none."""
+
+    def spent_by_run(self, run_id: int) -> Spent:
+        """Return what all receipts of a run come to; all zero where there are none."""
+
+    def spent_by_item(self, run_id: int) -> Iterator[tuple[str, Spent]]:
+        """Return what a run's receipts come to for each item that has any, by key, streamed."""
 
     def archives(self, job_id: int) -> list[Archive]:
         """Return the prefixes of a job's journal that were moved to files, in order."""
@@ -354,6 +403,22 @@ class Ledger(Reader, Protocol):
         """Let go of the store."""
 
 
+class Lease(Protocol):
+    """The right to work on a job, until it is released or its holder is gone."""
+
+    def release(self) -> None:
+        """Give it back; may be repeated."""
+
+    def forget(self) -> None:
+        """Let go of the parent's right in a child process, so that it ends with the parent."""
+
+    def __enter__(self) -> object:
+        """Hold it while a block lasts."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Give it back."""
+
+
 class Shared(Protocol):
     """A manifest that a team shares, as a run sees it: read before the plan, written after the run."""
 
@@ -392,19 +457,98 @@ class Shared(Protocol):
         """
 
 
+def is_url(where: str) -> bool:
+    """Say whether a ledger is a database on a server, and not a file."""
+    return where.startswith(("postgresql://", "postgres://"))
+
+
 def open_ledger(where: str, *, writes: bool = True) -> Ledger:
-    """Open the ledger of a state folder.
+    """Open the ledger of a state folder, or the one in a database.
 
     Args:
-        where: The ledger's file.
+        where: The ledger's file, or `postgresql://...`.
         writes: False only asks questions and makes nothing.
 
     Raises:
-        LedgerError: It cannot be opened; see `ledger.sqlite`.
+        UsageError: It is in a database, and the extra `postgres` is not installed.
+        LedgerError: It cannot be opened; see `ledger.sqlite` and `ledger.postgres`.
     """
+    if is_url(where):
+        with _driver():
+            from onward.ledger.postgres import PostgresLedger
+
+        return PostgresLedger(where, writes=writes)
     from onward.ledger.sqlite import SqliteLedger
 
     return SqliteLedger(where, writes=writes)
+
+
+def has_ledger(url: str) -> bool:
+    """Say whether there is a ledger in a database.
+
+    Raises:
+        UsageError: The extra `postgres` is not installed.
+        LedgerError: The database is not to be had.
+    """
+    with _driver():
+        from onward.ledger.postgres_schema import has_ledger as has
+
+    return has(url)
+
+
+def lease_job(url: str, job_id: int, *, wait_s: float, is_shared: bool = False) -> Lease:
+    """Take the right to work on a job of a ledger in a database; it is renewed until it is released.
+
+    Args:
+        url: The ledger.
+        job_id: The job.
+        wait_s: How long to wait for it while another has it.
+        is_shared: Any number of processes may share the job.
+
+    Raises:
+        LockHeld: Another process has it; with that one's pid and host.
+        LedgerError: The database is not to be had.
+    """
+    with _driver():
+        from onward.ledger.postgres_job_lease import JobLease
+
+    return JobLease(url, job_id, wait_s=wait_s, is_shared=is_shared)
+
+
+def job_holders(url: str, job_id: int) -> list[tuple[Holder, bool]]:
+    """Return who is at work on a job of a ledger in a database, and whether it shares the job with others.
+
+    Raises:
+        LedgerError: The database is not to be had.
+    """
+    with _driver():
+        from onward.ledger.postgres_job_lease import holders
+
+    return holders(url, job_id)
+
+
+def copy_ledger(source: str, target: str) -> dict[str, object]:
+    """Copy a ledger, its journal and rows, to a place that holds none; see `ledger.copy`.
+
+    Raises:
+        NotFound: There is no such source.
+        LedgerError: The source is not sound, or the target holds something else; nothing was made.
+    """
+    from onward.ledger import copy
+
+    with _driver():
+        return copy.copy_ledger(source, target)
+
+
+@contextmanager
+def _driver() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] not in ("psycopg", "psycopg_binary"):
+            raise
+        msg = "A ledger in PostgreSQL needs a driver, which is not installed: pip install 'onward[postgres]'."
+        raise UsageError(msg) from error
 
 
 def empty_ledger() -> Ledger:

@@ -6,14 +6,17 @@ import os
 
 import apsw
 
-from onward.errors import NotFound
+from onward.errors import NotFound, UsageError
 from onward.ledger import audit, migrate
+from onward.ledger.base import is_url
 from onward.ledger.head_file import HeadFile
+from onward.ledger.questions import Questions
 from onward.ledger.rebuild import rebuild
 from onward.ledger.sqlite import SqliteLedger
 from onward.ledger.sqlite_file import connect, look, register_vfs, translated
+from onward.model.secret import without_password
 
-__all__ = ["WARN_BYTES", "copy", "describe", "rebuild", "upgrade"]
+__all__ = ["WARN_BYTES", "copy", "describe", "of_jobs", "rebuild", "upgrade"]
 
 WARN_BYTES = 5 * 1024 * 1024
 
@@ -28,21 +31,14 @@ def describe(path: str) -> dict[str, object]:
         NotFound: There is none.
         LedgerError: It cannot be read.
     """
+    if is_url(path):
+        from onward.ledger import postgres_care
+
+        return postgres_care.describe(path)
     ledger = SqliteLedger(path, writes=False)
     try:
         ledger.check_pages()
-        jobs = []
-        entries = 0
-        for job in ledger.jobs():
-            head = ledger.head(job.id)
-            entries += head.seq
-            jobs.append({
-                "job": job.name,
-                "items": sum(ledger.count_states(job.id).values()),
-                "runs": len(ledger.runs(job.id)),
-                "journal_entries": head.seq,
-                "head": head.hash.hex(),
-            })
+        jobs, entries = of_jobs(ledger)
         size = sum(os.path.getsize(path + suffix) for suffix in ("", "-wal") if os.path.exists(path + suffix))
         return {
             "schema": "onward.ledger/1",
@@ -62,6 +58,23 @@ def describe(path: str) -> dict[str, object]:
         ledger.close()
 
 
+def of_jobs(ledger: Questions) -> tuple[list[dict[str, object]], int]:
+    """Return what a ledger holds of each job, and how many journal entries there are."""
+    jobs: list[dict[str, object]] = []
+    entries = 0
+    for job in ledger.jobs():
+        head = ledger.head(job.id)
+        entries += head.seq
+        jobs.append({
+            "job": job.name,
+            "items": sum(ledger.count_states(job.id).values()),
+            "runs": len(ledger.runs(job.id)),
+            "journal_entries": head.seq,
+            "head": head.hash.hex(),
+        })
+    return jobs, entries
+
+
 def upgrade(path: str) -> list[str]:
     """Apply missing migrations; return their names.
 
@@ -69,6 +82,10 @@ def upgrade(path: str) -> list[str]:
         NotFound: There is no ledger.
         LedgerError: It cannot be read, or is newer than this onward.
     """
+    if is_url(path):
+        from onward.ledger import postgres_care
+
+        return postgres_care.upgrade(path)
     if not look(path):
         msg = f"There is no ledger '{path}'."
         raise NotFound(msg)
@@ -90,8 +107,15 @@ def copy(path: str, target: str) -> dict[str, object]:
 
     Raises:
         NotFound: There is no ledger.
+        UsageError: The ledger is a database, which has a tool of its own.
         LedgerError: The target exists or cannot be written.
     """
+    if is_url(path):
+        msg = (
+            f"The ledger '{without_password(path)}' is a database. Back it up with the server's own tool: "
+            "`pg_dump --schema=onward --format=custom --file=FILE DATABASE`; `onward ledger copy` makes a file of it."
+        )
+        raise UsageError(msg)
     ledger = SqliteLedger(path, writes=False)
     try:
         ledger.backup(target)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from onward.errors import LeaseLost, OutputTaken
 from onward.ledger import journal
-from onward.ledger.base import Archive, Entry, Head, Mark, Pace, SignatureRow
+from onward.ledger.base import Archive, Entry, Head, Mark, Pace, SignatureRow, Spent, Turns
 from onward.ledger.pending import Pending
 from onward.model.reason import Reason
 from onward.model.record import (
@@ -20,6 +20,7 @@ from onward.model.record import (
     Job,
     Known,
     Publish,
+    Receipt,
     RecipeRow,
     Row,
     Run,
@@ -40,6 +41,10 @@ class MemoryLedger:
         self._archives: dict[tuple[int, int], Archive] = {}
 
     # -- questions
+
+    @property
+    def turns(self) -> Turns | None:
+        return None
 
     def _all(self, table: str) -> list[Row]:
         return [row for _, row in sorted(self._tables[table].items())]
@@ -101,6 +106,9 @@ class MemoryLedger:
 
     def known_by_output(self, job_id: int, output: str) -> list[Known]:
         return [k for k in self.known_all(job_id) if k.version is not None and k.version.output == output]
+
+    def count_in(self, container_id: int) -> int:
+        return sum(1 for known in self.known_in(container_id) if known.item.state != ItemState.GONE)
 
     def count_states(self, job_id: int) -> dict[str, int]:
         counts: dict[str, int] = {}
@@ -166,6 +174,26 @@ class MemoryLedger:
 
     def controls(self, job_id: int) -> list[Control]:
         return [row for row in self._all("control") if isinstance(row, Control) and row.job_id == job_id]
+
+    def _receipts(self) -> list[Receipt]:
+        return [row for row in self._all("receipt") if isinstance(row, Receipt)]
+
+    def receipt(self, digest: bytes) -> Receipt | None:
+        return next((row for row in self._receipts() if row.digest == digest), None)
+
+    def receipts_of_item(self, item_id: int) -> list[Receipt]:
+        return [row for row in self._receipts() if row.item_id == item_id]
+
+    def spent(self, job_id: int) -> Spent:
+        return _sum(row for row in self._receipts() if row.job_id == job_id)
+
+    def spent_by_run(self, run_id: int) -> Spent:
+        return _sum(row for row in self._receipts() if row.run_id == run_id)
+
+    def spent_by_item(self, run_id: int) -> Iterator[tuple[str, Spent]]:
+        mine = [row for row in self._receipts() if row.run_id == run_id]
+        items = sorted((self.item(item_id) for item_id in {row.item_id for row in mine}), key=lambda item: item.key)
+        return ((item.key, _sum(row for row in mine if row.item_id == item.id)) for item in items)
 
     def archives(self, job_id: int) -> list[Archive]:
         return [row for _, row in sorted(self._archives.items()) if row.job_id == job_id]
@@ -279,3 +307,13 @@ class MemoryTransaction(MemoryLedger):
 
     def put_archive(self, row: Archive) -> None:
         self.pending.archives[row.job_id, row.seq] = row
+
+
+def _sum(rows: Iterable[Receipt]) -> Spent:
+    found = list(rows)
+    return Spent(
+        len(found),
+        sum(row.tokens_in for row in found),
+        sum(row.tokens_out for row in found),
+        sum(row.cost_micro for row in found),
+    )

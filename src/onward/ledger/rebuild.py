@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Protocol
 
 import apsw
 
@@ -18,7 +19,7 @@ from onward.disk.lock import FileLock, LockHeld
 from onward.errors import LedgerDamaged, LedgerError, NotFound
 from onward.ledger import journal, migrate, statements
 from onward.ledger.archive_file import FOLDER, read, spans
-from onward.ledger.base import Archive, Entry, Head
+from onward.ledger.base import Archive, Entry, Head, is_url
 from onward.ledger.head_file import HeadFile
 from onward.ledger.sqlite_file import checkpoint, connect, look, make, place, register_vfs, translated
 
@@ -35,6 +36,10 @@ def rebuild(path: str) -> dict[str, object]:
         LedgerDamaged: The journal itself is broken; the message says where. Nothing was changed.
         LedgerError: Another process uses the ledger.
     """
+    if is_url(path):
+        from onward.ledger.postgres_rebuild import rebuild as rebuild_database
+
+        return rebuild_database(path)
     if not look(path):
         msg = f"There is no ledger '{path}' to rebuild. Restore a backup."
         raise NotFound(msg)
@@ -51,7 +56,7 @@ def rebuild(path: str) -> dict[str, object]:
         try:
             source = _Source(old, path)
             new = path + ".new"
-            heads = _write(new, path, source)
+            heads = write_new(new, source, path)
             # Now the old main file holds everything, and may be kept without its WAL.
             checkpoint(old)
         finally:
@@ -175,8 +180,23 @@ class _Source:
         )
 
 
-def _write(new: str, path: str, source: _Source) -> dict[int, Head]:
-    """Write the new file from the entries of the old one, check it, and return the heads of its journals."""
+class Entries(Protocol):
+    """A journal to make a ledger from."""
+
+    uuid: str
+
+    def entries(self) -> Iterator[tuple[Entry, str | None]]:
+        """Return every entry of every job, each job's in order and checked, with the archive file that it is in."""
+
+
+def write_new(new: str, source: Entries, shown: str) -> dict[int, Head]:
+    """Write a new file from a journal, check it, and return the heads of its journals.
+
+    Args:
+        new: Where it is made; it is not yet in its place.
+        source: The journal.
+        shown: What a message calls the source.
+    """
     heads: dict[int, Head] = {}
     archives: dict[str, Archive] = {}
     with translated(new):
@@ -197,7 +217,7 @@ def _write(new: str, path: str, source: _Source) -> dict[int, Head]:
                 db.executemany(_SQL["put_archive"], archives.values())
             found = db.pragma("integrity_check")
             if found != "ok":
-                msg = f"The ledger rebuilt from '{path}' is not sound ({found}); the old one stays in its place."
+                msg = f"The ledger made from '{shown}' is not sound ({found}); the old one stays in its place."
                 raise LedgerError(msg)
         finally:
             db.close()

@@ -22,11 +22,11 @@ def read(file: str) -> str:
         return text.read()
 
 
-def migrations() -> list[tuple[int, str, str]]:
-    """Return number, name and SQL of every migration, in order."""
+def migrations(folder: str = "migrations") -> list[tuple[int, str, str]]:
+    """Return number, name and SQL of every migration in `ledger/sql/<folder>`, in order."""
     found = []
-    for name in os.listdir(os.path.join(_FOLDER, "migrations")):
+    for name in os.listdir(os.path.join(_FOLDER, folder)):
         match = re.fullmatch(r"(\d+)_(\w+)\.sql", name)
         if match:
-            found.append((int(match[1]), match[2], read(os.path.join("migrations", name))))
+            found.append((int(match[1]), match[2], read(os.path.join(folder, name))))
     return sorted(found)

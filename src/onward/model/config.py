@@ -60,6 +60,13 @@ class ConfigView(Mapping[str, object]):
         self.reads.add(name)
         return self._settings[name]
 
+    def aside(self, key: str) -> object:
+        """Return a setting, or None, without recording that it was read: changing it will make no output stale.
+
+        Only for what decides how a result is come by and never what it is: a time-out, a price, an address.
+        """
+        return self._settings.get(self._prefix + key)
+
     def __contains__(self, key: object) -> bool:
         try:
             self[str(key)]
@@ -75,3 +82,7 @@ class ConfigView(Mapping[str, object]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+    def __bool__(self) -> bool:
+        """Say yes, having read nothing: a step that is also called without settings says `config or {}`."""
+        return True

@@ -141,7 +141,23 @@ class Control(NamedTuple):
     obeyed_at: int | None
 
 
-Row: TypeAlias = Job | Run | RecipeRow | Container | Item | Attempt | Version | Publish | Control
+class Receipt(NamedTuple):
+    """What an outside service answered to one question and what that cost; written before the answer is used."""
+
+    id: int
+    job_id: int
+    item_id: int
+    run_id: int
+    digest: bytes
+    question: str
+    answer: str
+    tokens_in: int
+    tokens_out: int
+    cost_micro: int
+    recorded_at: int
+
+
+Row: TypeAlias = Job | Run | RecipeRow | Container | Item | Attempt | Version | Publish | Control | Receipt
 
 TABLES: dict[str, type[Row]] = {
     "job": Job,
@@ -153,6 +169,7 @@ TABLES: dict[str, type[Row]] = {
     "version": Version,
     "publish": Publish,
     "control": Control,
+    "receipt": Receipt,
 }
 NAMES: dict[type[Row], str] = {row: name for name, row in TABLES.items()}
 

@@ -71,6 +71,8 @@ def is_secret(name: str) -> bool:
     """Say whether a setting's name tells that its value is secret. A secret is never stored and never counts."""
     spelled = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
     words = spelled.lower().replace("-", "_").replace(".", "_").split("_")
+    if words[-1] == "env":
+        return False  # `api_key_env` names the variable that holds the key
     # `token` is secret, `max_tokens` and `tokenizer` are not.
     return (
         not _WORDS.isdisjoint(words)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from onward import clock
 from onward.errors import JobPaused, JobStopped
@@ -20,7 +20,15 @@ from onward.model.secret import without_password
 from onward.model.states import Request, RunStatus
 from onward.runs.metadata import RunMetadata
 
+if TYPE_CHECKING:
+    from onward.runs.budget import Budget
+
 _POLL_S = 0.02
+
+BUDGET = "budget"
+"""Who asked, where a job has cost what it may; see `runs/budget.py`."""
+BUDGET_WHY = "cost: "
+"""Begins the reason of a request that a budget made; tells it from one of a person with that name."""
 
 
 class Asked(NamedTuple):
@@ -114,8 +122,13 @@ def status_when_lifted(status: RunStatus) -> RunStatus:
     return RunStatus.PENDING if status in (RunStatus.PAUSED, RunStatus.STOPPED) else status
 
 
-def refuse_held_back(reader: Reader, job: Job) -> None:
+def refuse_held_back(reader: Reader, job: Job, budget: Budget | None = None) -> None:
     """Do nothing when a job may run.
+
+    Args:
+        reader: Where the job is recorded.
+        job: The job.
+        budget: What it may cost now: a pause that a used-up budget made does not count where that is enough.
 
     Raises:
         JobPaused: A pause stands.
@@ -124,11 +137,21 @@ def refuse_held_back(reader: Reader, job: Job) -> None:
     row = reader.control(job.id)
     if row is None or ending_of(row) is None:
         return
+    if is_pause_of_budget(row):
+        from onward.runs.budget import refuse_used_up
+
+        refuse_used_up(reader, job, row, budget)
+        return
     if ending_of(row) is RunStatus.STOPPED:
         raise _stopped(job, row)
     name = printable(job.name)
     msg = f"The job '{name}' was paused {told(row)}. Go on with `onward resume {name}`."
     raise JobPaused(msg)
+
+
+def is_pause_of_budget(row: Control) -> bool:
+    """Say whether this is a pause that no person asked for, but a budget."""
+    return row.request == Request.PAUSE and row.who == BUDGET and row.why.startswith(BUDGET_WHY)
 
 
 def told(row: Control) -> str:
@@ -194,7 +217,7 @@ def _ask(ledger: Ledger, job: Job, request: Request, why: str, is_held: Callable
         is_idle = request in (Request.RESUME, Request.NEW) and ending is None
         if is_idle or (request is Request.NEW and ending is RunStatus.PAUSED):
             return Asked(None, False)
-        if standing is not None and standing.request == request:
+        if standing is not None and standing.request == request and not is_pause_of_budget(standing):
             row, is_new = standing, False
         else:
             row = Control(

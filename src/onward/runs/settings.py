@@ -18,7 +18,7 @@ from onward.model.secret import redact as redact
 from onward.model.secret import without_password
 
 FILE = "onward.toml"
-_OWN = frozenset({"ONWARD_STATE", "ONWARD_FAULT"})
+_OWN = frozenset({"ONWARD_STATE", "ONWARD_FAULT", "ONWARD_LEDGER_WAIT_S", "ONWARD_LEASE_S"})
 _PREFIX = "ONWARD_"
 
 

@@ -10,11 +10,12 @@ import errno
 import re
 import time
 import traceback as tracebacks
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from onward.engine.executor import Assignment, Failure, Report, Task
 from onward.engine.faults import FaultPoint, hit
-from onward.engine.pipeline import Reading, Staged, asks_for_config
+from onward.engine.pipeline import Reading, Staged, asks_for
+from onward.engine.receipts import NoReceipts, Receipts
 from onward.errors import CheckFailed, MemoryExceeded, OnwardError, ResultInvalid
 from onward.model.config import ConfigView
 from onward.model.validation import Check, Status, Validation
@@ -41,7 +42,14 @@ class _StagingFailed(Exception):
 class Bench:
     """What a worker needs for each attempt, made once."""
 
-    def __init__(self, assignment: Assignment) -> None:
+    def __init__(self, assignment: Assignment, receipts: Callable[[int], Receipts] | None = None) -> None:
+        """Make one.
+
+        Args:
+            assignment: The run's.
+            receipts: Gives the item with this id what its steps ask services through; by default nothing they pay
+                for outlives the process.
+        """
         self._source = assignment.pipeline.source
         self._sink = assignment.pipeline.sink
         self._place = assignment.place
@@ -49,9 +57,11 @@ class Bench:
         self._transient = assignment.pipeline.transient
         self._redaction = Redaction(assignment.settings)
         self._memory_mb = assignment.memory_mb
-        self._steps = [(step, asks_for_config(step)) for step in assignment.pipeline.steps]
+        self._steps = [(step, _wants(step)) for step in assignment.pipeline.steps]
         checks = assignment.pipeline.checks if assignment.validates else ()
-        self._checks = [(check, asks_for_config(check)) for check in checks]
+        self._checks = [(check, _wants(check)) for check in checks]
+        alone = NoReceipts()
+        self._receipts = receipts or (lambda item_id: alone)
 
     def attempt(self, task: Task) -> Report:
         """Make one attempt; never raises for what the item or its steps do."""
@@ -61,13 +71,14 @@ class Bench:
         reading = self._source.open(self._place, task.key, task.locator)
         validation, staged, failure = Validation(), Staged("", 0, 0), None
         try:
-            value = self._run(reading, config)
-            validation = self._validate(value, config)
+            given = {"config": config, "receipts": self._receipts(task.item_id)}
+            value = self._run(reading, given)
+            validation = self._validate(value, given)
             if validation.failures:
                 raise CheckFailed("; ".join(c.detail or c.name for c in validation.failures))
             reading.finish()
             try:
-                staged = self._sink.stage(task.staged, value)
+                staged = self._sink.stage(task.staged, value, key=task.key)
                 hit(FaultPoint.WORKER_STAGED)
             except OSError as error:
                 raise _StagingFailed(error) from error
@@ -89,21 +100,23 @@ class Bench:
             failure,
         )
 
-    def _run(self, reading: Reading, config: ConfigView) -> object:
+    def _run(self, reading: Reading, given: Mapping[str, object]) -> object:
         value: object = reading
-        for step, wants_config in self._steps:
-            value = step(value, config=config) if wants_config else step(value)
+        for step, wanted in self._steps:
+            value = step(value, **{name: given[name] for name in wanted})
         return value
 
-    def _validate(self, value: object, config: ConfigView) -> Validation:
+    def _validate(self, value: object, given: Mapping[str, object]) -> Validation:
         validation = Validation()
-        for check, wants_config in self._checks:
-            answer = check(value, config=config) if wants_config else check(value)
+        for check, wanted in self._checks:
+            answer = check(value, **{name: given[name] for name in wanted})
             validation = validation.merged(_answers(check, answer))
         return validation
 
     def _failure(self, error: Exception, validation: Validation) -> Failure:
-        is_environment = isinstance(error, _StagingFailed) and error.cause.errno in _ENVIRONMENT
+        is_environment = (isinstance(error, _StagingFailed) and error.cause.errno in _ENVIRONMENT) or (
+            isinstance(error, OnwardError) and error.is_environment
+        )
         cause: BaseException = error.cause if isinstance(error, _StagingFailed) else error
         if isinstance(cause, MemoryError):
             cap = "" if self._memory_mb is None else f" Its cap is {self._memory_mb} MB."
@@ -129,6 +142,10 @@ class Bench:
         if isinstance(error, (ConnectionError, TimeoutError, *self._transient)):
             return True
         return isinstance(error, OSError) and error.errno in _PASSING
+
+
+def _wants(function: Callable[..., object]) -> tuple[str, ...]:
+    return tuple(name for name in ("config", "receipts") if asks_for(function, name))
 
 
 def _slug(error: BaseException) -> str:

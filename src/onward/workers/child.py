@@ -8,8 +8,10 @@ import resource
 import signal
 import socket
 import sys
+from collections.abc import Callable
+from functools import partial
 
-from onward.engine.executor import Assignment
+from onward.engine.executor import Assignment, Report, Task
 from onward.workers.line import read_tasks, send_report
 from onward.workers.page import Page
 from onward.workers.printed import count
@@ -30,10 +32,18 @@ def work(assignment: Assignment, line: socket.socket, page: Page) -> int:
     assignment.close_in_child()
     if assignment.memory_mb is not None:
         _limit_data(assignment.memory_mb)
-    bench = Bench(assignment)
+    take: Callable[[], list[Task] | None] = partial(read_tasks, line)
+    tell: Callable[[Report, tuple[int, int]], None] = partial(send_report, line)
+    receipts = None
+    if assignment.cashier is not None:
+        from onward.workers.calls import Calls
+
+        calls = Calls(line)
+        take, tell, receipts = calls.tasks, calls.report, calls.receipts
+    bench = Bench(assignment, receipts)
     # A copy that is still the pipe when a step has put something else in the place of stderr.
     pipe = os.dup(_STDERR)
-    while (tasks := read_tasks(line)) is not None:
+    while (tasks := take()) is not None:
         for task in tasks:
             mark = count(page, pipe)
             page.begin(task.item_id, mark)
@@ -43,7 +53,7 @@ def work(assignment: Assignment, line: socket.socket, page: Page) -> int:
             report = bench.attempt(task)
             printed = (mark, _flushed(page, pipe)) if report.failure is not None else (0, 0)
             # Sent at once: what waits here for company would be done again when the next item kills the worker.
-            send_report(line, report, printed)
+            tell(report, printed)
             page.end()
     return 0
 

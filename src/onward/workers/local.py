@@ -14,10 +14,11 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from onward.engine.cashier import Asker
 from onward.engine.executor import Assignment, Failure, Report, Task
 from onward.errors import DeadlineExceeded, ItemError, MemoryExceeded, WorkerDied, WorkersFail
 from onward.workers.crew import Crew
-from onward.workers.line import LINE_BYTES, task_bytes
+from onward.workers.line import LINE_BYTES, Ask, Keep, Reply, task_bytes
 from onward.workers.printed import in_short
 from onward.workers.redaction import Redaction
 from onward.workers.worker import Worker
@@ -112,7 +113,9 @@ class LocalExecutor:
         Raises:
             WorkersFail: Workers end, one after the other, before they begin a task.
         """
+        self._reply()
         self._poll(0.0 if self._done else self._patience(timeout_s))
+        self._reply()
         self._end_overdue()
         self._end_oversized()
         self._adapt()
@@ -129,6 +132,7 @@ class LocalExecutor:
             worker.let_go_of_leash()  # all of them first, so that their guardians work side by side
         for worker in self._workers:
             worker.kill()
+            self._hear_out(worker)
             worker.close()
         self._workers.clear()
         self._backlog.clear()
@@ -173,6 +177,8 @@ class LocalExecutor:
             if not tasks:
                 return  # every worker holds enough; the rest goes out as reports come in
             worker.send(tasks)
+            if worker.has_unsent:
+                self._flush(worker)
 
     def _take(self, count: int, room_bytes: int) -> list[Task]:
         """Return tasks from the backlog, at most so many and so long that the worker's line takes them at once."""
@@ -196,13 +202,15 @@ class LocalExecutor:
         return max(0.0, min([timeout_s, *left]))
 
     def _poll(self, timeout_s: float) -> None:
-        for ready, _ in self._selector.select(timeout_s):
+        for ready, events in self._selector.select(timeout_s):
             worker, kind = ready.data
             if worker not in self._workers:
                 continue  # its line and its end were both ready, and it is buried already
             if kind == "printed":
                 worker.printed.drain()
                 continue
+            if events & selectors.EVENT_WRITE:
+                self._flush(worker)
             is_alive = self._receive(worker)
             # A process that it started may hold its line open; its own end is what counts.
             if not is_alive or kind == "end":
@@ -213,6 +221,7 @@ class LocalExecutor:
     def _receive(self, worker: Worker) -> bool:
         """Take a worker's reports; say whether it is still there."""
         reports, is_alive = worker.receive()
+        self._hear(worker)
         for report, (begin, end) in reports:
             self._futile = 0
             if report.failure is None:
@@ -222,6 +231,44 @@ class LocalExecutor:
             printed = in_short(self._redaction.of(worker.printed.tail(begin, end)))
             self._done.append(report._replace(failure=report.failure._replace(printed=printed)))
         return is_alive
+
+    # -- what workers ask
+
+    def _hear(self, worker: Worker) -> None:
+        calls, worker.calls = worker.calls, []
+        cashier = self._assignment.cashier
+        for call in calls:
+            assert cashier is not None, "without one nobody is given receipts to ask"
+            match call:
+                case Ask(number, digest):
+                    cashier.ask(Asker(worker, number), digest)
+                case Keep(number, kept):
+                    cashier.keep(Asker(worker, number), kept)
+                case _:
+                    cashier.give_up(worker, call.digest)
+
+    def _hear_out(self, worker: Worker) -> None:
+        """Take what a worker that has ended still had paid for; what it was asking, others may ask now."""
+        if self._assignment.cashier is not None:
+            worker.receive()
+            self._hear(worker)
+            self._assignment.cashier.forget(worker)
+
+    def _reply(self) -> None:
+        if self._assignment.cashier is None:
+            return
+        for asker, answer in self._assignment.cashier.replies():
+            if asker.worker in self._workers:
+                asker.worker.reply(Reply(asker.call, answer))
+                self._flush(asker.worker)
+
+    def _flush(self, worker: Worker) -> None:
+        """Send on what a worker's line did not take at once, as soon as it does."""
+        events = selectors.EVENT_READ if worker.flush() else selectors.EVENT_READ | selectors.EVENT_WRITE
+        if self._selector.get_key(worker.socket).events != events:
+            self._selector.modify(worker.socket, events, _Event(worker, "line"))
+
+    # -- ending what takes too much
 
     def _end_overdue(self) -> None:
         limit_s = self._assignment.deadline_s
@@ -273,6 +320,7 @@ class LocalExecutor:
     def _dismiss(self, worker: Worker) -> None:
         self._forget(worker)
         worker.leave()
+        self._hear_out(worker)
         worker.close()
 
     def _end(self, worker: Worker, task: Task, error: ItemError) -> None:
@@ -311,6 +359,7 @@ class LocalExecutor:
         self._forget(worker)
         worker.printed.drain()
         last_words, end = in_short(self._redaction.of(worker.printed.tail(0))).strip(), worker.end()
+        self._hear_out(worker)
         worker.close()
         if self._futile >= _FUTILE_MAX:
             raise WorkersFail(self._futile, end, last_words)

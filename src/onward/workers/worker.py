@@ -13,7 +13,7 @@ from typing import ClassVar
 from onward.engine.executor import Assignment, Report, Task
 from onward.workers.child import TELL_WHERE, work
 from onward.workers.guardian import guard
-from onward.workers.line import LINE_BYTES, send_tasks, take_reports, task_bytes
+from onward.workers.line import LINE_BYTES, Call, Reply, packed_reply, packed_tasks, take_reports, task_bytes
 from onward.workers.memory import private_mb, resident_mb, tree
 from onward.workers.page import Page
 from onward.workers.printed import Printed
@@ -30,6 +30,7 @@ class Worker:
         held: Tasks that it has and has not reported.
         fed_at: When it was last given a task or reported one, on the monotonic clock.
         is_leaving: It gets no more tasks.
+        calls: What it asked of the parent and nobody has looked at yet.
     """
 
     _living: ClassVar[set[Worker]] = set()
@@ -38,7 +39,9 @@ class Worker:
         self.held: list[Task] = []
         self.fed_at = time.monotonic()
         self.is_leaving = False
+        self.calls: list[Call] = []
         self._buffer = bytearray()
+        self._unsent = bytearray()
         self.page = Page()
         self.printed = Printed(self.page)
         self.socket, theirs = socket.socketpair()
@@ -82,13 +85,34 @@ class Worker:
         """Hand it tasks."""
         self.held += tasks
         self.fed_at = time.monotonic()
-        try:
-            send_tasks(self.socket, tasks)
-        except OSError:
-            pass  # it died; the selector says so next, and the tasks are still held
+        self._unsent += packed_tasks(tasks)
+        self.flush()
+
+    def reply(self, reply: Reply) -> None:
+        """Answer a call."""
+        self._unsent += packed_reply(reply)
+        self.flush()
+
+    @property
+    def has_unsent(self) -> bool:
+        """Say whether its line did not take everything at once."""
+        return bool(self._unsent)
+
+    def flush(self) -> bool:
+        """Send what the line takes now; say whether all of it is sent. Never waits for a worker that does not read."""
+        while self._unsent:
+            try:
+                sent = self.socket.send(self._unsent, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return False
+            except OSError:
+                self._unsent.clear()  # it died; the selector says so next, and the tasks are still held
+                break
+            del self._unsent[:sent]
+        return True
 
     def receive(self) -> tuple[list[tuple[Report, tuple[int, int]]], bool]:
-        """Return the reports that are here, and whether the worker is still there."""
+        """Return the reports that are here, and whether the worker is still there; what it asks goes to `calls`."""
         is_alive = True
         while True:
             try:
@@ -102,7 +126,8 @@ class Worker:
                 is_alive = False
                 break
             self._buffer += chunk
-        reports = take_reports(self._buffer)
+        reports, calls = take_reports(self._buffer)
+        self.calls += calls
         if reports:
             self.fed_at = time.monotonic()
             done = {report.item_id for report, _ in reports}

@@ -1,29 +1,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from ledger_rows import NOW, a_container, a_job, a_recipe, a_run
 
-from onward.ledger.base import Ledger
+from onward.ledger.base import Ledger, open_ledger
 from onward.ledger.memory import MemoryLedger
 from onward.ledger.sqlite import SqliteLedger
 from onward.model.record import Job
 
 
-def _memory(_: Path) -> Ledger:
+def _memory(_: pytest.FixtureRequest) -> Ledger:
     return MemoryLedger()
 
 
-def _sqlite(folder: Path) -> Ledger:
-    return SqliteLedger(str(folder / "ledger.db"))
+def _sqlite(request: pytest.FixtureRequest) -> Ledger:
+    return SqliteLedger(str(request.getfixturevalue("tmp_path") / "ledger.db"))
 
 
-@pytest.fixture(params=[_memory, _sqlite], ids=["memory", "sqlite"])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
+def _postgres(request: pytest.FixtureRequest) -> Ledger:
+    return open_ledger(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture(params=[_memory, _sqlite, _postgres], ids=["memory", "sqlite", "postgres"])
+def ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
     """A ledger of each kind; every test of this folder runs on all of them."""
-    one = request.param(tmp_path)
+    one = request.param(request)
     yield one
     one.close()
 

@@ -54,6 +54,12 @@ ON CONFLICT (id) DO UPDATE SET job_id=excluded.job_id, request=excluded.request,
     host=excluded.host, pid=excluded.pid, why=excluded.why, requested_at=excluded.requested_at,
     obeyed_at=excluded.obeyed_at;
 
+-- name: put_receipt
+INSERT INTO receipt VALUES (?,?,?,?,?,?,?,?,?,?,?)
+ON CONFLICT (id) DO UPDATE SET job_id=excluded.job_id, item_id=excluded.item_id, run_id=excluded.run_id,
+    digest=excluded.digest, question=excluded.question, answer=excluded.answer, tokens_in=excluded.tokens_in,
+    tokens_out=excluded.tokens_out, cost_micro=excluded.cost_micro, recorded_at=excluded.recorded_at;
+
 -- name: drop_publish
 DELETE FROM publish WHERE item_id = ?;
 
@@ -74,6 +80,9 @@ SELECT coalesce(max(id), 0) FROM item;
 
 -- name: max_control
 SELECT coalesce(max(id), 0) FROM control;
+
+-- name: max_receipt
+SELECT coalesce(max(id), 0) FROM receipt;
 
 -- name: append_journal
 INSERT INTO journal VALUES (?,?,?,?,?);
@@ -155,6 +164,9 @@ WHERE i.job_id = ? AND v.output = ? AND v.number = i.version ORDER BY i.key;
 -- name: item_by_id
 SELECT * FROM item WHERE id = ?;
 
+-- name: count_in_container
+SELECT count(*) FROM item WHERE container_id = ? AND state <> 'gone';
+
 -- name: count_states
 SELECT state, count(*) FROM item WHERE job_id = ? GROUP BY state;
 
@@ -196,6 +208,24 @@ SELECT * FROM control WHERE job_id = ? ORDER BY id DESC LIMIT 1;
 
 -- name: controls_of_job
 SELECT * FROM control WHERE job_id = ? ORDER BY id;
+
+-- name: receipt_by_digest
+SELECT * FROM receipt WHERE digest = ? ORDER BY id LIMIT 1;
+
+-- name: receipts_of_item
+SELECT * FROM receipt WHERE item_id = ? ORDER BY id;
+
+-- name: spent_of_job
+SELECT count(*), coalesce(sum(tokens_in), 0), coalesce(sum(tokens_out), 0), coalesce(sum(cost_micro), 0)
+FROM receipt WHERE job_id = ?;
+
+-- name: spent_of_run
+SELECT count(*), coalesce(sum(tokens_in), 0), coalesce(sum(tokens_out), 0), coalesce(sum(cost_micro), 0)
+FROM receipt WHERE run_id = ?;
+
+-- name: spent_by_item
+SELECT i.key, count(*), sum(r.tokens_in), sum(r.tokens_out), sum(r.cost_micro)
+FROM receipt AS r JOIN item AS i ON i.id = r.item_id WHERE r.run_id = ? GROUP BY i.id ORDER BY i.key;
 
 -- name: archives_of_job
 SELECT * FROM archive WHERE job_id = ? ORDER BY seq;
@@ -272,3 +302,6 @@ SELECT * FROM publish ORDER BY item_id;
 
 -- name: rows_of_control
 SELECT * FROM control ORDER BY id;
+
+-- name: rows_of_receipt
+SELECT * FROM receipt ORDER BY id;

@@ -1,6 +1,6 @@
 -- The ledger of onward: what was done, from what, with what, and what is still to be delivered.
 --
--- Every row of job .. control is also in the journal, whole, as it was written; the tables can be rebuilt from it.
+-- Every row of job .. receipt is also in the journal, whole, as it was written; the tables can be rebuilt from it.
 -- signature and memo are caches: not journaled, and may be thrown away at any time. archive says where entries went.
 -- Instants are INTEGER microseconds since 1970-01-01T00:00:00Z; file times are nanoseconds; sizes are bytes.
 -- Digests are 32-byte blobs here, `sha256:<hex>` at the edge. Column order is the order of fields in model/record.py.
@@ -150,6 +150,25 @@ CREATE TABLE control (
     obeyed_at     INTEGER                    -- since when nothing new can start, or may again; NULL: not yet answered
 ) STRICT;
 CREATE INDEX control_by_job ON control (job_id);
+
+-- One row per question that an outside service answered for a price. Never changed; every job may use the answer.
+CREATE TABLE receipt (
+    id           INTEGER PRIMARY KEY,        -- rises in the order they were recorded
+    job_id       INTEGER NOT NULL REFERENCES job (id),
+    item_id      INTEGER NOT NULL REFERENCES item (id),  -- for which it was asked first
+    run_id       INTEGER NOT NULL REFERENCES run (id),
+    digest       BLOB    NOT NULL,           -- of the whole question; equal questions share one answer
+    question     TEXT    NOT NULL,           -- JSON, as the step asked it: model, version, digests; no secrets
+    answer       TEXT    NOT NULL,           -- JSON, as it is given to the step again
+    tokens_in    INTEGER NOT NULL CHECK (tokens_in >= 0),
+    tokens_out   INTEGER NOT NULL CHECK (tokens_out >= 0),
+    cost_micro   INTEGER NOT NULL CHECK (cost_micro >= 0),  -- millionths of a currency unit
+    recorded_at  INTEGER NOT NULL
+) STRICT;
+CREATE INDEX receipt_by_digest ON receipt (digest);
+CREATE INDEX receipt_by_item ON receipt (item_id);
+CREATE INDEX receipt_by_job ON receipt (job_id, tokens_in, tokens_out, cost_micro);
+CREATE INDEX receipt_by_run ON receipt (run_id);
 
 -- One row per transaction of a job: every row it wrote, in order. Append-only; each hash covers all before it.
 CREATE TABLE journal (

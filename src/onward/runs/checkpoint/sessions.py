@@ -12,8 +12,7 @@ import os
 from collections import Counter
 
 from onward import clock
-from onward.disk.lock import FileLock
-from onward.ledger.base import Reader, Transaction
+from onward.ledger.base import Lease, Reader, Transaction
 from onward.model.record import Job, Run
 from onward.model.states import ItemState, Outcome, RunStatus
 from onward.runs import control
@@ -22,7 +21,7 @@ from onward.runs.workspace import Workspace
 
 __all__ = ["begin", "close", "has_died", "is_held_back", "let_go", "obeyed", "open_run", "run_of", "share"]
 
-_SHARED: dict[tuple[str, int], FileLock] = {}
+_SHARED: dict[tuple[str, int], Lease] = {}
 
 
 def _forget_in_child() -> None:
@@ -41,7 +40,7 @@ def share(workspace: Workspace, job: Job) -> bool:
     Raises:
         LockHeld: It cannot be shared just now.
     """
-    place = (workspace.state, job.id)
+    place = (workspace.named, job.id)
     if place in _SHARED:
         return True
     was_held = workspace.is_held(job.id)
@@ -51,7 +50,7 @@ def share(workspace: Workspace, job: Job) -> bool:
 
 def let_go(workspace: Workspace, job: Job) -> bool:
     """Be at work no more; say whether this process was."""
-    lock = _SHARED.pop((workspace.state, job.id), None)
+    lock = _SHARED.pop((workspace.named, job.id), None)
     if lock is not None:
         lock.release()
     return lock is not None

@@ -1,0 +1,1 @@
+"""News articles as structured JSON: read → entities → dependencies → events → assemble. Read `pipeline.py` first."""
