@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from onward.disk.staging import PRIVATE, Staging
 from onward.errors import SettingInvalid
-from onward.model.secret import HIDDEN, without_password
+from onward.model.secret import is_secret, without_password
 
 if TYPE_CHECKING:
     from onward.model.record import Job
@@ -108,10 +108,24 @@ def outlet(given: str, workspace: Workspace) -> Outlet:
     if "://" not in url:
         msg = f"The output is named by the variable {variable}, which holds no URL now. Set it and run again."
         raise SettingInvalid(msg)
-    stored = without_password(url)
+    stored = _without_secret(url)
     home = os.path.join(workspace.state, "outlets", sha256(stored.encode()).hexdigest()[:12])
-    # A URL that comes from the ledger has no password: then the driver finds it, as by PGPASSFILE, or says so.
-    return Outlet(url.replace(f":{HIDDEN}@", "@"), stored, home, os.path.join(home, PRIVATE), variable)
+    return Outlet(url, stored, home, os.path.join(home, PRIVATE), variable)
+
+
+def _without_secret(url: str) -> str:
+    """Return a URL as it is stored: with its user and without a password, so that it can be connected to again.
+
+    The driver then finds the password, as by PGPASSFILE, or says that it has none.
+    """
+    scheme, _, rest = url.partition("://")
+    place, mark, query = rest.partition("?")
+    if "@" in query and "@" not in place:
+        place, mark, query = rest, "", ""  # a '?' in the password, which should have been quoted
+    login, at, where = place.rpartition("@")
+    kept = [piece for piece in query.split("&") if not is_secret(piece.partition("=")[0])]
+    bare = f"{scheme}://{login.partition(':')[0]}{at}{where}"
+    return bare + (mark + "&".join(kept) if mark and any(kept) else "")
 
 
 def outlet_of(job: Job, workspace: Workspace) -> Outlet:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,16 @@ def test_each_document_becomes_rows_that_a_person_can_ask_about(into: Into) -> N
     assert farm.ask("SELECT sentence, number, text FROM articles.token WHERE key = 'doc-3'") == [
         (0, 0, "some"), (0, 1, "words"), (0, 2, "3"),
     ]
+
+
+def test_a_word_of_many_kilobytes_is_a_row_like_any_other(into: Into) -> None:
+    word = random.Random(7).randbytes(6000).hex()
+    farm = into([*DOCUMENTS, {"id": "long", "text": f"some {word}"}])
+
+    farm.run().ok()
+
+    assert farm.ask("SELECT length(text) FROM articles.entity WHERE key = 'long' ORDER BY 1") == [(4,), (12000,)]
+    assert farm.ask("SELECT count(*) FROM articles.article") == [(6,)]
 
 
 def test_a_changed_document_replaces_its_rows_whole_and_no_others(into: Into) -> None:

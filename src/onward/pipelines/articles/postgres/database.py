@@ -7,11 +7,9 @@ without its password.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TypeVar
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import psycopg
 
@@ -19,10 +17,10 @@ from onward import clock
 from onward.errors import LedgerError, OutputRefused, OutputUnavailable, ResultInvalid
 from onward.ledger.postgres_connection import FORK_GATE, Server, is_passing
 from onward.model.secret import without_password
+from onward.pipelines.articles.postgres.url import split_schema
 
 WAIT_S = 60.0
 WAIT_VARIABLE = "ONWARD_OUT_WAIT_S"
-SCHEMA = "articles"
 _FOLDER = os.path.join(os.path.dirname(__file__), "sql")
 _NAME = "\n-- name: "
 _PAUSES_S = (0.05, 0.1, 0.2, 0.5, 1.0)
@@ -32,23 +30,6 @@ _TOO_LARGE = "54"
 
 T = TypeVar("T")
 Row = tuple[object, ...]
-
-
-def split_schema(url: str) -> tuple[str, str]:
-    """Return a URL as the driver takes it, and the schema that `?schema=` names.
-
-    Raises:
-        OutputRefused: It is no name for a schema.
-    """
-    parts = urlsplit(url)
-    query = parse_qsl(parts.query, keep_blank_values=True)
-    named = [value for name, value in query if name == "schema"]
-    schema = named[-1] if named else SCHEMA
-    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", schema) or schema.startswith("pg_"):
-        msg = f"'{schema}' is no name for a schema: write small letters, digits and '_', 63 at most: ?schema=news."
-        raise OutputRefused(msg)
-    rest = [(name, value) for name, value in query if name != "schema"]
-    return urlunsplit(parts._replace(query=urlencode(rest))), schema
 
 
 class Database:

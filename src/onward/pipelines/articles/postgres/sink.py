@@ -16,13 +16,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from itertools import islice
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from onward.engine.pipeline import Staged
 from onward.errors import OutputUnavailable, UsageError
 from onward.model.item import is_evidence, printable
 from onward.model.secret import without_password
 from onward.pipelines.articles.postgres import rows
+from onward.pipelines.articles.postgres.url import parsed, split_schema
 
 if TYPE_CHECKING:
     from onward.pipelines.articles.postgres.database import Ask, Database
@@ -63,7 +63,7 @@ class PostgresArticles:
 
     def check(self, out: str) -> None:
         """Raise `UsageError` when `out` is no URL of a PostgreSQL database, or the driver is not installed."""
-        if urlsplit(out).scheme not in SCHEMES:
+        if parsed(out).scheme not in SCHEMES:
             msg = (
                 f"The output '{printable(without_password(out))}' is no PostgreSQL database. "
                 "Write postgresql://USER@HOST:PORT/DATABASE, or name a file that ends in '.jsonl'."
@@ -72,8 +72,6 @@ class PostgresArticles:
         if find_spec("psycopg") is None:
             msg = "Results in PostgreSQL need 'psycopg': pip install 'onward[postgres]'."
             raise UsageError(msg)
-        from onward.pipelines.articles.postgres.database import split_schema
-
         split_schema(out)
 
     def belongs_to(self, job: str) -> None:

@@ -41,7 +41,8 @@ CREATE TABLE {schema}.entity (
     PRIMARY KEY (job, key, number),
     FOREIGN KEY (job, key) REFERENCES {schema}.article (job, key) ON DELETE CASCADE
 );
-CREATE INDEX entity_text ON {schema}.entity (label, text);
+-- A word may be kilobytes long, and an index row may not; `left(text, 200)` finds through it.
+CREATE INDEX entity_text ON {schema}.entity (label, left(text, 200));
 
 -- One row per event. Who, what, whom, where and when are words of the text, NULL where it does not say.
 CREATE TABLE {schema}.event (
@@ -68,7 +69,7 @@ CREATE TABLE {schema}.event (
 );
 CREATE INDEX event_id ON {schema}.event (job, id);
 CREATE INDEX event_cluster ON {schema}.event (cluster) WHERE cluster IS NOT NULL;
-CREATE INDEX event_lemma ON {schema}.event (lemma);
+CREATE INDEX event_lemma ON {schema}.event (left(lemma, 200));
 
 -- One row per document that failed for good and waits for a person: the evidence.
 CREATE TABLE {schema}.quarantine (
