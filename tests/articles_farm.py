@@ -43,7 +43,8 @@ def article(value):
 
 
 articles = Pipeline(
-    "toy-articles", source=json_lines_source(), steps=[read, act, article], sink=ByOut(lambda out: postgres_articles()),
+    "toy-articles", source=json_lines_source(), steps=[read, act, article],
+    sink=ByOut(lambda out, settings: postgres_articles()),
 )
 '''
 

@@ -10,6 +10,8 @@ import pytest
 
 from farm import Farm, kill_all
 from services.fixtures import (  # noqa: F401  # fixtures are found where they are imported
+    mariadb,
+    mariadb_server,
     postgres,
     postgres_server,
     postgres_url,

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
         batch_parse_filings,
         process_batch_incremental,
     )
+    from onward.pipelines.tables.databricks import StatefulDatabricksDataExtractor
+    from onward.pipelines.tables.dataset import open_tables
+    from onward.pipelines.tables.faces import DataExtractor, StatefulDataExtractor
+    from onward.pipelines.tables.state_manager import StateManager
     from onward.retries import retry, with_retry_logging
     from onward.runs.checkpoint import BatchCheckpoint, CheckpointManager, CheckpointStatus
     from onward.runs.context import RunContext, settings
@@ -42,13 +46,17 @@ _HOMES = {
     "Check": "onward.model.validation",
     "CheckpointManager": "onward.runs.checkpoint",
     "CheckpointStatus": "onward.runs.checkpoint",
+    "DataExtractor": "onward.pipelines.tables.faces",
     "FileLineage": "onward.ledger.manifest.lineage",
     "Paid": "onward.engine.receipts",
     "Pipeline": "onward.engine.pipeline",
     "RunContext": "onward.runs.context",
     "RunMetadata": "onward.runs.metadata",
     "SECPreprocessingPipeline": "onward.pipelines.filings.faces",
+    "StateManager": "onward.pipelines.tables.state_manager",
     "StateManifest": "onward.ledger.manifest.state_manifest",
+    "StatefulDataExtractor": "onward.pipelines.tables.faces",
+    "StatefulDatabricksDataExtractor": "onward.pipelines.tables.databricks",
     "Status": "onward.model.validation",
     "Validation": "onward.model.validation",
     "batch_parse_filings": "onward.pipelines.filings.faces",
@@ -58,6 +66,7 @@ _HOMES = {
     "json_lines": "onward.engine.lines_sink",
     "json_lines_source": "onward.engine.lines_source",
     "json_segments": "onward.engine.segments_sink",
+    "open_tables": "onward.pipelines.tables.dataset",
     "process_batch_incremental": "onward.pipelines.filings.faces",
     "process_batch_task": "onward.pipelines.articles.faces",
     "retry": "onward.retries",
@@ -74,13 +83,17 @@ __all__ = [
     "Check",
     "CheckpointManager",
     "CheckpointStatus",
+    "DataExtractor",
     "FileLineage",
     "Paid",
     "Pipeline",
     "RunContext",
     "RunMetadata",
     "SECPreprocessingPipeline",
+    "StateManager",
     "StateManifest",
+    "StatefulDataExtractor",
+    "StatefulDatabricksDataExtractor",
     "Status",
     "Validation",
     "__version__",
@@ -91,6 +104,7 @@ __all__ = [
     "json_lines",
     "json_lines_source",
     "json_segments",
+    "open_tables",
     "process_batch_incremental",
     "process_batch_task",
     "retry",

@@ -9,7 +9,9 @@
     │   ├── JobStopped          a person has stopped the job for good
     │   ├── OutputRefused       the database that results go to does not let us in, or does not let us write
     │   ├── RollbackRefused     outputs cannot be put back as they were; nothing was changed
-    │   └── PruneRefused        so much has left its source that it looks like a mistake; nothing was changed
+    │   ├── PruneRefused        so much has left its source that it looks like a mistake; nothing was changed
+    │   ├── WindowDrifted       the windows asked for are not the ones that the job was born with
+    │   └── WindowOpen          a window is not over yet, or has not begun
     ├── JobBusy                 another process holds the job
     ├── BatchPaused             process_batch_task ended because somebody asked for a pause
     ├── BatchStopped            process_batch_task ended because somebody asked for a stop
@@ -18,7 +20,11 @@
     ├── LlmAccessRefused        the LLM endpoint takes no question from us: key, address or model are wrong
     ├── LlmOutOfOrder           document after document got nothing usable from the LLM endpoint
     ├── OutputUnavailable       the database that results go to is away, or was emptied
+    ├── DatabaseAway            the database that rows come from cannot be reached, or has ended the connection
+    ├── SparkUnavailable        no Spark session can be had, or it was lost
+    ├── PlatformSilent          the platform that a run belongs to does not say how it stands
     ├── HistoryDamaged          an old output is not what was kept
+    ├── VersionDropped          the bytes of a version are not kept any more
     ├── CheckpointDamaged       a checkpoint file and its copy are not as they were saved
     ├── LedgerError
     │   ├── LedgerTooNew        written by a newer onward; left untouched
@@ -37,6 +43,15 @@
         ├── DeadlineExceeded    the item took longer than its deadline
         ├── WorkerDied          the worker process ended while it held the item
         ├── MemoryExceeded      the item took more memory than its worker may use
+        ├── TableMissing        the database has no such table, or does not let us see it
+        ├── ColumnMissing       a table has no such column
+        ├── TypeUnsupported     a column's type has no form in Arrow that loses nothing
+        ├── ValueUnsupported    a value has no form in its column's Arrow type
+        ├── WindowColumnInvalid a table's window column says no time
+        ├── SchemaDrifted       a table's columns are not what they were, and the policy is to fail
+        ├── QueryRefused        the database did not take a query of ours
+        ├── SparkJobFailed      Spark gave up on a window (transient)
+        ├── ReadBackDiffers     what was written is not what is read back
         ├── LlmUnavailable      the LLM endpoint was not reached, was busy or had failed (transient)
         ├── LlmQuestionRefused  the LLM endpoint does not take this question
         ├── LlmAnswerInvalid    an LLM answered with what is no answer about the text
@@ -112,6 +127,18 @@ class PruneRefused(UsageError):
     """So much has left its source that it looks like a mistake: an unmounted disk, a mistyped path."""
 
     slug = "prune-refused"
+
+
+class WindowDrifted(UsageError):
+    """The windows asked for are not the ones that the job was born with; nothing was started."""
+
+    slug = "window-drifted"
+
+
+class WindowOpen(UsageError):
+    """A window is not over yet, or has not even begun; nothing was started."""
+
+    slug = "window-open"
 
 
 class JobBusy(OnwardError):
@@ -221,10 +248,37 @@ class OutputUnavailable(OnwardError):
     is_environment = True
 
 
+class DatabaseAway(OnwardError):
+    """The database that rows come from cannot be reached, or has ended the connection. The run ends; run again."""
+
+    slug = "database-away"
+    is_environment = True
+
+
+class SparkUnavailable(OnwardError):
+    """No Spark session can be had: no Java, no driver, no such master; or the session was lost. The run ends."""
+
+    slug = "spark-unavailable"
+    is_environment = True
+
+
+class PlatformSilent(OnwardError):
+    """The platform that a run belongs to gave no usable answer about it; what the ledger knows stands."""
+
+    slug = "platform-silent"
+    transient = True
+
+
 class HistoryDamaged(OnwardError):
     """An old output in the history is not what was kept there."""
 
     slug = "history-damaged"
+
+
+class VersionDropped(OnwardError):
+    """The bytes of a version that somebody wants to read are not kept any more, or were altered."""
+
+    slug = "version-dropped"
 
 
 class CheckpointDamaged(OnwardError):
@@ -362,6 +416,62 @@ class MemoryExceeded(ItemError):
     """The item took more memory than its worker may use; its worker was ended."""
 
     slug = "memory-exceeded"
+    transient = True
+
+
+class TableMissing(ItemError):
+    """The database has no such table, or does not let us see it."""
+
+    slug = "table-missing"
+
+
+class ColumnMissing(ItemError):
+    """A table has no such column."""
+
+    slug = "column-missing"
+
+
+class TypeUnsupported(ItemError):
+    """A column's type has no form in Arrow that loses nothing."""
+
+    slug = "type-unsupported"
+
+
+class ValueUnsupported(ItemError):
+    """A value has no form in its column's Arrow type, e.g. a date beyond the year 9999."""
+
+    slug = "value-unsupported"
+
+
+class WindowColumnInvalid(ItemError):
+    """A table's window column says no time, or not in every row."""
+
+    slug = "window-column-invalid"
+
+
+class SchemaDrifted(ItemError):
+    """A table's columns are not what they were, and the policy is to fail."""
+
+    slug = "schema-drifted"
+
+
+class QueryRefused(ItemError):
+    """The database did not take a query of ours: a condition it does not understand, a right we do not have."""
+
+    slug = "query-refused"
+
+
+class SparkJobFailed(ItemError):
+    """Spark gave up on a window, after it had tried its tasks as often as it is told to; nothing of it was taken."""
+
+    slug = "spark-job-failed"
+    transient = True
+
+
+class ReadBackDiffers(ItemError):
+    """What was written is not what is read back: another number of rows, or a damaged file."""
+
+    slug = "read-back-differs"
     transient = True
 
 

@@ -14,8 +14,8 @@ ROOT = Path(onward.__file__).parent
 FLOORS = ["errors", "model", "retries", "disk", "ledger", "runs", "engine", "pipelines", "workers", "cli"]
 BESIDE = {"version", "clock"}
 STDLIB_OF_MODEL = {
-    "__future__", "collections", "dataclasses", "datetime", "enum", "functools", "hashlib", "itertools", "json", "math",
-    "re", "typing", "unicodedata",
+    "__future__", "collections", "dataclasses", "datetime", "difflib", "enum", "functools", "hashlib", "itertools",
+    "json", "math", "re", "typing", "unicodedata", "zoneinfo",
 }
 
 

@@ -150,4 +150,4 @@ def test_the_verify_document(farm: Farm) -> None:
 
     found = document(farm, "verify", code=1)
 
-    assert [set(one) for one in found["findings"]] == [{"problem", "key", "output", "recorded", "found"}]
+    assert [set(one) for one in found["findings"]] == [{"problem", "key", "output", "recorded", "found", "detail"}]

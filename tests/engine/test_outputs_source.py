@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from onward.engine.file_sink import json_files
 from onward.engine.file_source import files
-from onward.engine.outputs_source import OutputsListing, outputs_of
-from onward.engine.pipeline import Pipeline
+from onward.engine.outputs_source import outputs_of
+from onward.engine.pipeline import Entry, Pipeline
+from onward.engine.told_listing import ToldListing
 from onward.errors import ItemChanged, UsageError
 
 RECORDS = st.dictionaries(st.text(max_size=5), st.binary(min_size=1, max_size=40), max_size=6)
@@ -144,7 +145,7 @@ def test_an_output_that_somebody_changed_is_not_taken(chain: Chain) -> None:
 @given(RECORDS)
 def test_law_what_is_remembered_is_what_a_look_gives(records: dict[str, bytes]) -> None:
     source = outputs_of(words)
-    listing = OutputsListing([(key, signature, "") for key, signature in sorted(records.items())], 0)
+    listing = ToldListing("", [Entry(key, b"", signature) for key, signature in sorted(records.items())], 0)
 
     assert source.remember(records.items(), "") == listing.packed
     assert source.recall(listing.packed, "") == records
@@ -155,7 +156,7 @@ def test_law_what_is_remembered_is_what_a_look_gives(records: dict[str, bytes]) 
 def test_law_what_moved_since_and_what_did_not_make_a_look(records: dict[str, bytes], data: st.DataObject) -> None:
     source = outputs_of(words)
     before = {key: data.draw(st.sampled_from([signature, b"old"])) for key, signature in records.items()}
-    listing = OutputsListing([(key, signature, "") for key, signature in sorted(records.items())], 0)
+    listing = ToldListing("", [Entry(key, b"", signature) for key, signature in sorted(records.items())], 0)
 
     found = listing.moved_since(source.remember(before.items(), ""))
 

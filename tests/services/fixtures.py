@@ -1,4 +1,4 @@
-"""The fixtures: `postgres` and `redis` (what a test may switch on and off), `postgres_url` and `redis_url`."""
+"""The fixtures: `postgres`, `mariadb` and `redis` (to be switched on and off), `postgres_url` and `redis_url`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from services.mariadb import Mariadb, MariadbServer
 from services.postgres import Postgres, PostgresServer
 from services.process import Unavailable
 from services.redis import RedisServer
 
-__all__ = ["postgres", "postgres_server", "postgres_url", "redis", "redis_server", "redis_url"]
+__all__ = [
+    "mariadb", "mariadb_server", "postgres", "postgres_server", "postgres_url", "redis", "redis_server", "redis_url",
+]
 
 
 def _not_to_be_had(what: str, why: Exception) -> None:
@@ -47,6 +50,29 @@ def postgres(postgres_server: PostgresServer) -> Iterator[Postgres]:
 def postgres_url(postgres: Postgres) -> str:
     """The URL of a new, empty database."""
     return postgres.url
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariadbServer]:
+    """The MariaDB server of this process of pytest."""
+    try:
+        import pymysql  # noqa: F401  # the extra `mariadb`
+
+        server = MariadbServer()
+    except (Unavailable, ImportError) as why:
+        _not_to_be_had("MariaDB", why)
+    else:
+        yield server
+        server.close()
+
+
+@pytest.fixture
+def mariadb(mariadb_server: MariadbServer) -> Iterator[Mariadb]:
+    """A running MariaDB with a new, empty database at `mariadb.url`."""
+    mariadb_server.start()
+    one = Mariadb(mariadb_server)
+    yield one
+    one.clean()
 
 
 @pytest.fixture(scope="session")

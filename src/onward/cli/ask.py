@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -62,7 +63,17 @@ def status(job: str | None, watch: bool, interval_s: float, state: str | None, a
 
             show(ledger, workspace, found.name, interval_s)
             return
-        render.status(job_status(ledger, found, is_held=workspace.is_held(found.id)), as_json=as_json)
+        facts = job_status(ledger, found, is_held=workspace.is_held(found.id))
+    render.status(_followed(facts), as_json=as_json)
+
+
+def _followed(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return a status with what the platform says of the run, where it belongs to one and somebody may ask."""
+    if "platform" not in facts:
+        return facts
+    from onward.runs.databricks_workspace import Databricks, followed
+
+    return {**facts, "platform": followed(facts["platform"], Databricks.of(os.environ))}
 
 
 @click.command(short_help="Say why an item would run, or would not.")

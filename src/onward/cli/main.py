@@ -28,6 +28,10 @@ COMMANDS = {
     "report": ("report", "Show what a run did, as text, JSON or a page."),
     "check": ("report", "Say whether what a run made still holds."),
     "verify": ("verify", "Compare what the ledger says with what is really there."),
+    "windows": ("windows", "Show every day of every table: done, missing, failed, drifted, late."),
+    "validate": ("windows", "Prove that no day is missing, twice, open or drifted; say what to run."),
+    "test-connection": ("tables", "Say whether the databases of a tables.toml are reached."),
+    "list-tables": ("tables", "Show the tables that are there, and how they can be copied."),
     "rollback": ("undo", "Put outputs back as they were after a run."),
     "reproduce": ("undo", "Make again what a run made, elsewhere, and compare."),
     "prune": ("prune", "Tombstone what left the source; bound the history."),
@@ -64,7 +68,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"onward.cli.{COMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(module, cmd_name)
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

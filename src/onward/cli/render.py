@@ -353,7 +353,8 @@ def verification(found: Verification, *, as_json: bool) -> None:
         })
         return
     for finding in found.findings[: 5 * _SHOWN_MAX]:
-        click.echo(f"{finding.problem:<15} {printable(finding.output)}")
+        detail = f": {printable(finding.detail)}" if finding.detail else ""
+        click.echo(f"{finding.problem:<15} {printable(finding.output)}{detail}")
     if found.elsewhere:
         click.echo(f"elsewhere       {found.elsewhere} adopted, and made where a shared manifest says; not here")
     if not found.findings:

@@ -13,6 +13,7 @@ from onward.model.item import printable
 from onward.model.money import amount, micro
 
 _SHOWN_MAX = 20
+_PLATFORM_IDS = {"job_id": "job", "run_id": "run", "cluster_id": "cluster"}
 _MONITOR_WORDS = {"running": "PROGRESS"}
 
 Facts = Mapping[str, Any]
@@ -51,6 +52,8 @@ def status(facts: Facts, *, as_json: bool) -> None:
     click.echo(f"items:    {items_words(facts)}")
     if facts["run_id"] is not None:
         click.echo(f"runs:     {facts['restarts'] + 1}, the last one {facts['run_id']}")
+    if "platform" in facts:
+        click.echo(f"platform: {platform_words(facts['platform'])}")
     if facts["eta_s"] is not None:
         click.echo(f"rate:     {facts['rate_per_min']}/min, {span(facts['eta_s'])} left")
     if "cost" in facts:
@@ -77,6 +80,15 @@ def status_words(facts: Facts) -> str:
     if asked["obeyed_at"] is None:
         return f"{words}; {asked['request']} asked {who}, not answered yet"
     return f"{words}; {asked['request']} asked {who}, {in_flight_words(facts['in_flight'])}"
+
+
+def platform_words(platform: Facts) -> str:
+    """Return which run of which platform it is, and what that says of it."""
+    told = [f"{word} {platform[name]}" for name, word in _PLATFORM_IDS.items() if platform.get(name)]
+    state = [str(platform[name]) for name in ("life_cycle_state", "result_state", "message") if platform.get(name)]
+    words = f"{platform['name']} {', '.join(told)}" + (f": {', '.join(state)}" if state else "")
+    words += f" ({platform['page']})" if platform.get("page") else ""
+    return printable(words + (f"; {platform['problem']}" if platform.get("problem") else ""))
 
 
 def items_words(facts: Facts) -> str:

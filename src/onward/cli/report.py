@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +15,9 @@ from onward.cli.ask import opened
 if TYPE_CHECKING:
     from onward.engine.check_run import Trial
     from onward.engine.pipeline import Pipeline
+    from onward.engine.report_panel import Offer
+    from onward.model.record import Job
+    from onward.runs.workspace import Workspace
 
 _STATE = click.option("--state", metavar="DIR", help="State folder; the nearest .onward/ by default.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
@@ -35,12 +40,26 @@ def report(run: str, html: str | None, state: str | None, as_json: bool) -> None
         again = report_again(ledger, workspace, pick_run(ledger, run))
         if html is not None:
             from onward.engine.artifacts import write_page
+            from onward.engine.report_panel import offered
 
-            write_page(os.path.abspath(html), again.report, again.lines(ledger))
+            panel = offered(_panel_of(again.report.job, workspace), ledger, again.report.job.id)
+            write_page(os.path.abspath(html), again.report, again.lines(ledger), panel=panel)
         if as_json:
             render_report.stream(again.report, again.lines(ledger))
         else:
             render_report.report(again.report, page=html)
+
+
+def _panel_of(job: Job, workspace: Workspace) -> Offer | None:
+    """Return what the job's pipeline has to say in a report; nothing where it is not to be had any more."""
+    from onward.errors import PipelineInvalid
+    from onward.pipelines import find_pipeline
+
+    try:
+        with redirect_stdout(sys.stderr):
+            return find_pipeline(job.pipeline, root=workspace.root).panel  # what its file prints is no result
+    except PipelineInvalid:
+        return None
 
 
 @click.command(short_help="Say whether what a run made still holds.")
@@ -57,7 +76,7 @@ def check(ctx: click.Context, /, run: str, validate: bool, state: str | None, as
     """
     from onward.cli import render_report
     from onward.engine.check_run import check_run
-    from onward.engine.command_run import settings_of
+    from onward.engine.command_run import pipeline_to_look, settings_of
     from onward.engine.pipeline import tell_owner
     from onward.engine.report_again import pick_run, report_again
     from onward.pipelines import find_pipeline
@@ -69,10 +88,13 @@ def check(ctx: click.Context, /, run: str, validate: bool, state: str | None, as
         job = again.report.job
         to = outlet(given_again(job, workspace), workspace)
         trial = sink = None
-        if validate or to.is_url or to.is_file:
-            pipeline = find_pipeline(job.pipeline, root=workspace.root).bound(to.out, settings_of(job))
+        if validate:
+            pipeline: Pipeline | None = find_pipeline(job.pipeline, root=workspace.root).bound(to.out, settings_of(job))
+        else:
+            pipeline = pipeline_to_look(job, workspace, to, find_pipeline)
+        if pipeline is not None:
             trial = _trial(pipeline) if validate else None
-            sink = pipeline.sink if to.is_url or to.is_file else None
+            sink = None if getattr(pipeline.sink, "has_files_at_outputs", False) else pipeline.sink
         if sink is not None:
             tell_owner(sink, ledger, job)
             sink.attach(to.out)

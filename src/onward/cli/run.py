@@ -12,6 +12,10 @@ import click
 
 if TYPE_CHECKING:
     from onward.engine.batch import Batch
+    from onward.engine.pipeline import Pipeline
+
+DAYS = ("date", "backfill", "since_last", "allow_open")
+"""Flags that stand for settings of the same name, in a pipeline that has them."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -35,6 +39,10 @@ def _shared(command: F) -> F:
         click.option("--prune-deleted", is_flag=True, help="First give a tombstone to what left the input."),
         click.option("--yes", is_flag=True, help="Prune even when most of the input vanished."),
         click.option("--validate/--no-validate", default=True, help="Run the pipeline's checks (default: yes)."),
+        click.option("--date", metavar="D", help="tables: copy this day, e.g. 2025-01-23; first the last closed one."),
+        click.option("--backfill", metavar="D1..D2", help="tables: copy all days from D1 to D2."),
+        click.option("--since-last", is_flag=True, help="tables: copy all days since the last one, and late rows."),
+        click.option("--allow-open", is_flag=True, help="tables: take a day that is not over, and mark it open."),
         click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Set one setting."),
         click.option("--config", "config_file", metavar="FILE", help="Read settings from this TOML file."),
         click.option(
@@ -151,5 +159,18 @@ def _prepare(pipeline: str, place: str, out: str, assignments: tuple[str, ...], 
 
     with redirect_stdout(sys.stderr):
         found = find_pipeline(pipeline)  # what its file prints is no result
-    settings = parse_assignments(assignments)
+    days = {name: value for name in DAYS if (value := options.pop(name))}
+    settings = {**parse_assignments(assignments), **_as_settings(found, days)}
     return Batch.prepare(found, place, out, Options(settings=settings, spec=pipeline, **options))
+
+
+def _as_settings(pipeline: Pipeline, days: dict[str, Any]) -> dict[str, Any]:
+    """Return the flags that ask for days, as settings of the pipeline; refuse those that it does not know."""
+    from onward.errors import UsageError
+
+    for name in days:
+        if pipeline.settings is None or name not in pipeline.settings:
+            flag = "--" + name.replace("_", "-")
+            msg = f"{flag} asks for days, and the items of '{pipeline.name}' are none. Leave it out."
+            raise UsageError(msg)
+    return days

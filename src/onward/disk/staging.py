@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from typing import IO
 
 from onward.disk.durable import make_folder
 from onward.disk.history import History
@@ -75,6 +76,10 @@ class Staging:
         finally:
             os.close(fd)
 
+    def open(self, name: str) -> IO[bytes]:
+        """Return a staged file, empty and not yet durable, to be written piece by piece; whoever fails discards it."""
+        return open(self._create(name), "wb")
+
     def write_old(self, name: str, digest: str) -> os.stat_result:
         """Stage the bytes with this digest from the history, not yet durable, and return their stat.
 
@@ -131,6 +136,24 @@ class Staging:
             os.replace(self.path(name), final)
         changed.append(folder)
         return changed
+
+    def link(self, name: str, output: str) -> list[str]:
+        """Give a staged file a final path besides, and return the folders whose names changed; may be repeated.
+
+        For an output whose name says its bytes, and that is not in force yet: the staged file stays until it is.
+
+        Raises:
+            FileNotFoundError: There is no such staged file.
+        """
+        final = self.final(output)
+        folder = os.path.dirname(final)
+        changed = self._ensure_folder(folder)
+        try:
+            os.unlink(final)  # of an earlier try, or altered since
+        except FileNotFoundError:
+            pass
+        os.link(self.path(name), final, follow_symlinks=False)
+        return [*changed, folder]
 
     def discard(self, name: str) -> None:
         """Remove a staged file that nothing will publish; may be repeated."""

@@ -200,6 +200,30 @@ def look_at_outputs(folder: bytes) -> bytes:
     return b"".join(found)
 
 
+def look_at_outputs_below(folder: bytes, prefix: bytes, name: bytes) -> bytes:
+    """Return the same for the files of one name in the folders of one output folder whose names begin with `prefix`.
+
+    Each is called by its path, `<folder>/<name>`. Empty when there is no folder.
+    """
+    found = []
+    tail = b"/" + name
+    try:
+        with os.scandir(folder) as entries:
+            folders = [entry.name for entry in entries if entry.name.startswith(prefix)]
+    except (FileNotFoundError, NotADirectoryError):
+        return b""
+    for below in folders:
+        path = below + tail
+        try:
+            st = os.lstat(folder + b"/" + path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        if stat.S_ISREG(st.st_mode):
+            found.append(path + b"\0" + pack_output(st.st_size, st.st_mtime_ns))
+    found.sort()
+    return b"".join(found)
+
+
 def pack_output(size_bytes: int, mtime_ns: int) -> bytes:
     """Return size and mtime of an output as `look_at_outputs` packs them."""
     return _SHORT.pack(size_bytes, _clamped(mtime_ns))

@@ -16,6 +16,7 @@ from onward.engine.answer import Answer
 
 if TYPE_CHECKING:
     from onward.engine.report import Report
+    from onward.engine.report_panel import Panel
     from onward.engine.run import Line
     from onward.runs.context import RunContext
 
@@ -31,6 +32,7 @@ def write_artifacts(
     items: Callable[[], Iterator[Line]],
     *,
     has_news: bool,
+    panel: Callable[[], Panel | None] = lambda: None,
 ) -> None:
     """Write the files of a run.
 
@@ -40,6 +42,7 @@ def write_artifacts(
         config: Every setting in force, redacted.
         items: Returns a line for every item that was not simply skipped; called once a file that lists them.
         has_news: Something happened; without it there is no page and no metrics.
+        panel: Returns what the pipeline has to say of its job; called when there is a page.
 
     Raises:
         OSError: They cannot be written.
@@ -49,10 +52,12 @@ def write_artifacts(
     write_atomic(report.file, (text.encode() for text in texts), scratch=context.scratch, durable=False)
     if has_news:
         context.save_metrics(report.metrics_document())
-        write_page(os.path.join(context.folder, PAGE), report, items(), scratch=context.scratch)
+        write_page(os.path.join(context.folder, PAGE), report, items(), panel=panel(), scratch=context.scratch)
 
 
-def write_page(path: str, report: Report, items: Iterator[Line], *, scratch: str | None = None) -> None:
+def write_page(
+    path: str, report: Report, items: Iterator[Line], *, panel: Panel | None = None, scratch: str | None = None
+) -> None:
     """Write the report as a page.
 
     Raises:
@@ -60,4 +65,4 @@ def write_page(path: str, report: Report, items: Iterator[Line], *, scratch: str
     """
     from onward.engine.report_html import page
 
-    write_atomic(path, page(report, items).encode(), scratch=scratch, durable=False)
+    write_atomic(path, page(report, items, panel).encode(), scratch=scratch, durable=False)

@@ -100,6 +100,7 @@ class AtHand:
         self.shared = shared
         pipeline = shelf.pipeline(job.pipeline, workspace.root, ledger)
         self.batch: Batch = batch_to_resume(pipeline, job, workspace, settings={})
+        self.batch.settle(job)
         bound = self.batch.pipeline
         # Each run has a sink of its own: several may be open in one process.
         self.pipeline = self.batch.pipeline = bound.with_parts(bound.source, copy.deepcopy(bound.sink))

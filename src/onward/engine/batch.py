@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,12 +17,12 @@ from onward.disk.lock import LockHeld
 from onward.engine.answer import Answer, run_lines
 from onward.engine.code_memo import code_part
 from onward.engine.executors import DEFAULT, find_executor, is_elsewhere
-from onward.engine.pipeline import Pipeline, tell_owner
+from onward.engine.pipeline import KeepsTerms, Pipeline, Way, take_terms, tell_owner
 from onward.engine.plan import Wish
 from onward.engine.reporting import Reporting
 from onward.engine.run import Ended, Line, Request, Tally, live_keys, make_plan, refuse_mistakes, run
 from onward.engine.standing import Standing, Stop
-from onward.errors import JobBusy, NotFound, OutputTaken, SettingInvalid, UsageError
+from onward.errors import JobBusy, NotFound, OutputTaken, PipelineInvalid, SettingInvalid, UsageError
 from onward.ledger.base import Lease, Ledger, Reader, empty_ledger, open_ledger
 from onward.model.config import is_secret, without_password
 from onward.model.fingerprint import Recipe
@@ -40,6 +40,7 @@ from onward.runs.workspace import Workspace, default_job_name, find
 if TYPE_CHECKING:
     from onward.engine.commit import Finished
     from onward.engine.manifest_exchange import ManifestExchange
+    from onward.engine.pipeline import Source
     from onward.engine.quarantine import Waiting
     from onward.engine.recover import Recovery
     from onward.runs.budget import Budget
@@ -159,6 +160,7 @@ class Batch:
         workspace: Workspace,
         settings: dict[str, sources.Setting],
         limits: Limits,
+        way: Way | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.place = place
@@ -168,6 +170,8 @@ class Batch:
         self.workspace = workspace
         self.settings = settings
         self.limits = limits
+        self.way = way
+        self.terms: Mapping[str, object] | None = None
         self.budget = _budget(pipeline, settings)
 
     @classmethod
@@ -186,7 +190,8 @@ class Batch:
         if options.only_failed and (options.full or options.prune_deleted):
             msg = "--only-failed excludes --full and --prune-deleted: it leaves alone what did not fail."
             raise UsageError(msg)
-        if options.executor != DEFAULT and not is_elsewhere(options.executor):
+        way = pipeline.ways.get(options.executor)
+        if options.executor != DEFAULT and way is None and not is_elsewhere(options.executor):
             find_executor(options.executor)
         if "://" in place:
             msg = f"The input '{printable(without_password(place))}' is a URL; this pipeline takes a file or a folder."
@@ -206,12 +211,12 @@ class Batch:
         if pipeline.check_settings is not None:
             pipeline.check_settings({name: setting.value for name, setting in gathered.items()})
         pipeline = pipeline.bound(to.out, {name: setting.value for name, setting in gathered.items()})
+        if way is not None:
+            pipeline = pipeline.with_parts(_another_way(pipeline, way, options.executor), pipeline.sink)
         pipeline.source.check(place)
         pipeline.sink.check(to.out)
-        for key in options.force:
-            if pipeline.source.find(place, key) is None:
-                msg = f"--force '{printable(key)}': there is no such item in '{printable(place)}'."
-                raise NotFound(msg)
+        if not isinstance(pipeline.source, KeepsTerms):
+            _refuse_strangers(pipeline.source, place, options.force)
         limits = sources.gather_limits(
             pipeline.name,
             pipeline.settings,
@@ -225,7 +230,7 @@ class Batch:
                 limits[name] = sources.Setting(value, "--" + ("deadline" if name == "deadline_s" else "memory-mb"))
         return cls(
             pipeline, os.path.realpath(place), to, options, workspace, gathered,
-            Limits.of({n: s.value for n, s in limits.items()}, {n: s.origin for n, s in limits.items()}),
+            Limits.of({n: s.value for n, s in limits.items()}, {n: s.origin for n, s in limits.items()}), way,
         )
 
     # -- plan
@@ -241,6 +246,7 @@ class Batch:
         ledger = self._read_ledger()
         try:
             job = None if ledger is None else self._find_job(ledger)
+            self.settle(job)
             reader = ledger if ledger is not None else empty_ledger()
             request = self.request(reader)
             tell_owner(self.pipeline.sink, reader, job)
@@ -296,6 +302,8 @@ class Batch:
                 yield answer
             return
         exchange = self._exchange(watcher)
+        if not self.workspace.exists():
+            self.settle(None)  # what is wrong is told before anything is made
         self.workspace.create()
         ledger = open_ledger(self.workspace.ledger)
         try:
@@ -306,6 +314,7 @@ class Batch:
             control.refuse_held_back(ledger, job, self.budget)  # before the lock: who asked is more than who holds it
             with held_job(self.workspace, job) as lock:
                 job = ledger.job_by_id(job.id) or job
+                self.settle(job)
                 job = job._replace(options=self.stored_options(job.options))
                 lost = getattr(ledger, "lost", {}).get(job.id, 0)
                 if lost:
@@ -331,7 +340,7 @@ class Batch:
 
                 reporting = Reporting(
                     ledger, job, context, metadata, place=self.place, outlet=self.outlet,
-                    config=sources.redacted(self.settings),
+                    config=sources.redacted(self.settings), panel=self.pipeline.panel,
                 )
 
                 def recovered(recovery: Recovery) -> None:
@@ -420,7 +429,20 @@ class Batch:
             validate=stored.get("validate", True),
             spec=job.pipeline,
         )
-        return cls.prepare(pipeline, workspace.absolute(job.source), given_again(job, workspace), options)
+        batch = cls.prepare(pipeline, workspace.absolute(job.source), given_again(job, workspace), options)
+        batch.settle(job)
+        return batch
+
+    def settle(self, job: Job | None) -> None:
+        """Have the source take the terms of its job, or make those that the job will be born with.
+
+        Raises:
+            UsageError: What is asked for does not go with what was settled, or names an item that is not there.
+        """
+        source = self.pipeline.source
+        self.terms = take_terms(source, job, self.place)
+        if self.terms is not None:
+            _refuse_strangers(source, self.place, self.options.force)
 
     def content_of(self, key: str) -> str | None:
         """Return the content hash of one input as it is now, or None when it is not there."""
@@ -517,10 +539,15 @@ class Batch:
         Raises:
             OutputTaken: The output, or the name, belongs to another job.
         """
-        return self._find_job(ledger) or self._create_job(ledger)
+        job = self._find_job(ledger)
+        if job is None:
+            return self._create_job(ledger)
+        self.settle(job)
+        return job
 
     def _create_job(self, ledger: Ledger) -> Job:
         place, out = self._stored()
+        self.settle(None)
         options = self.stored_options("{}")
         new = Job(0, self._job_name(), self._spec(), place, out, RunStatus.PENDING.value, clock.now(), None, options)
         try:
@@ -537,7 +564,12 @@ class Batch:
         Args:
             before: What was stored; what is not said here stays.
         """
-        given = {name: setting.value for name, setting in self.settings.items() if setting.origin != "default"}
+        asked = self._asked()
+        given = {
+            name: setting.value
+            for name, setting in self.settings.items()
+            if setting.origin != "default" and name not in asked
+        }
         secrets = [name for name, value in given.items() if sources.redact(name, value) != value]
         manifest = self.options.manifest
         keeps = {} if manifest is None or manifest is False else {"manifest": self.workspace.relative(self._manifest())}
@@ -545,10 +577,11 @@ class Batch:
             **json.loads(before),
             **keeps,
             **({"out_variable": self.outlet.variable} if self.outlet.variable else {}),
+            **({"terms": self.terms} if self.terms is not None else {}),
             "settings": {
                 name: sources.redact(name, value)
                 for name, value in self.options.settings.items()
-                if not is_secret(name)
+                if not is_secret(name) and name not in asked
             },
             "config_file": self.options.config_file and self.workspace.relative(self.options.config_file),
             "validate": self.options.validate,
@@ -559,6 +592,11 @@ class Batch:
             "deadline_s": self.options.deadline_s,
             "memory_mb": self.options.memory_mb,
         })
+
+    def _asked(self) -> Collection[str]:
+        """Return the settings that ask for something once."""
+        source = self.pipeline.source
+        return source.asked if isinstance(source, KeepsTerms) else ()
 
     def _spec(self, spelled: Callable[[str], str] | None = None) -> str:
         """Return how the pipeline is found again: a file is stored relative to the root, like every place."""
@@ -572,13 +610,15 @@ class Batch:
     def request(self, reader: Reader, close_in_child: Callable[[], None] = lambda: None) -> Request:
         """Return everything a run of this batch is told."""
         values = {name: setting.value for name, setting in self.settings.items()}
+        # What was asked for once is in the terms; an attempt that ended before it read a setting counts all others.
+        lasting = {name: value for name, value in values.items() if name not in self._asked()}
         code = code_part(self.pipeline, reader, validates=self.options.validate)
         return Request(
             place=self.place,
             out=self.out,
             leave_out=(self.out, self.outlet.private, self.workspace.state),
             settings=values,
-            recipe=Recipe(steps=code.steps, depends=code.depends, config=values),
+            recipe=Recipe(steps=code.steps, depends=code.depends, config=lasting),
             memo=code.memo,
             wish=Wish(
                 full=self.options.full, force=frozenset(self.options.force), rehash=self.options.rehash,
@@ -586,8 +626,8 @@ class Batch:
                 requires_outputs=self.options.require_outputs,
             ),
             validates=self.options.validate,
-            workers=self.options.workers or os.cpu_count() or 1,
-            executor=self.options.executor,
+            workers=self.options.workers or (self.way.workers if self.way is not None else os.cpu_count() or 1),
+            executor=DEFAULT if self.way is not None else self.options.executor,
             limits=self.limits,
             label=self.options.run_name,
             close_in_child=close_in_child,
@@ -619,6 +659,29 @@ def held_job(workspace: Workspace, job: Job) -> Iterator[Lease]:
         raise JobBusy(msg) from held
     with lock:
         yield lock
+
+
+def _refuse_strangers(source: Source, place: str, keys: Sequence[str]) -> None:
+    """Raise `NotFound` where there is no item with one of these keys."""
+    for key in keys:
+        if source.find(place, key) is None:
+            msg = f"--force '{printable(key)}': there is no such item in '{printable(place)}'."
+            raise NotFound(msg)
+
+
+def _another_way(pipeline: Pipeline, way: Way, name: str) -> Source:
+    """Return the source that a way gets at the items by.
+
+    Raises:
+        PipelineInvalid: What it needs is not installed.
+    """
+    from importlib.util import find_spec
+
+    module, extra = way.needs
+    if find_spec(module) is None:
+        msg = f"--executor {name} needs '{module}': pip install 'onward[{extra}]'."
+        raise PipelineInvalid(msg)
+    return way.source(pipeline.source)
 
 
 def _budget(pipeline: Pipeline, settings: Mapping[str, sources.Setting]) -> Budget | None:

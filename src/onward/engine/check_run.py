@@ -224,7 +224,7 @@ def _run_of(ledger: Reader, item_id: int, serial: int) -> str | None:
 def assignment(pipeline: Pipeline, out: str, settings: Mapping[str, object]) -> Assignment:
     """Return what a worker needs to try the outputs of a pipeline against its checks."""
     sink = pipeline.sink
-    source = files("**/*") if isinstance(sink, FileSink) else _Outputs(sink)
+    source = files("**/*") if isinstance(sink, FileSink) and sink.has_files_at_outputs else _Outputs(sink)
     tried = Pipeline(
         f"{pipeline.name}-check", source=source, steps=[_reader(pipeline)], sink=_Nowhere(),
         checks=pipeline.checks, transient=pipeline.transient,

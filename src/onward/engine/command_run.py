@@ -16,12 +16,12 @@ from onward.engine.history import find_job
 from onward.engine.pipeline import Pipeline
 from onward.engine.plan import PlanCounts
 from onward.engine.run import Tally
-from onward.errors import NotFound
+from onward.errors import NotFound, PipelineInvalid
 from onward.ledger.base import Ledger, Reader, Transaction, open_ledger
 from onward.model.record import Job, Run
 from onward.model.states import RunStatus
 from onward.runs.metadata import RunMetadata
-from onward.runs.outlet import given_again, outlet
+from onward.runs.outlet import Outlet, given_again, outlet
 from onward.runs.workspace import Workspace, find
 
 PipelineFinder = Callable[..., Pipeline]
@@ -67,6 +67,25 @@ def job_at_hand(
         yield JobAtHand(workspace, ledger, job, pipeline, workspace.absolute(job.source), out)
     finally:
         ledger.close()
+
+
+def pipeline_to_look(job: Job, workspace: Workspace, to: Outlet, find_pipeline: PipelineFinder) -> Pipeline | None:
+    """Return the pipeline whose sink says how the results of a job stand, bound.
+
+    None where they are files in a folder that a user's own pipeline made: looking at them needs none of his code.
+
+    Raises:
+        PipelineInvalid: It is needed, and is not there any more, or lacks a library.
+    """
+    are_files = not (to.is_url or to.is_file)
+    if are_files and ":" in job.pipeline:
+        return None
+    try:
+        return find_pipeline(job.pipeline, root=workspace.root).bound(to.out, settings_of(job))
+    except PipelineInvalid as error:
+        if are_files and error.__cause__ is None:
+            return None  # one that a program put together, and only that program knows
+        raise
 
 
 def settings_of(job: Job) -> Mapping[str, object]:

@@ -232,7 +232,7 @@ class Committer:
                     deliveries.append(self._write_blocked(finished, stuck_one, tx, evidence))
             for container in ready:
                 row = container.row(self._source, self._sink)
-                if row != container.before:
+                if row != container.before or container.key in self._dropped:
                     tx.put_signature(row)
             for end in ended:
                 if end.report.failure is None:
@@ -311,8 +311,9 @@ class Committer:
         recipe_id = self._recipes.row_id(report.reads, tx)
         output = self._sink.output_of(planned.key)
         version = Version(
-            item.id, report.serial, now, now, content, recipe_id, report.input_size, report.input_mtime_ns, output,
-            to_blob(report.digest), report.size_bytes, report.mtime_ns, report.validation,
+            item.id, report.serial, now, now if report.valid_from is None else report.valid_from, content, recipe_id,
+            report.input_size, report.input_mtime_ns, output, to_blob(report.digest), report.size_bytes,
+            report.mtime_ns, report.validation, report.facts,
         )
         after = item._replace(
             state=ItemState.SUCCEEDED.value, version=version.number, serial=report.serial, tries=0, lost=0,

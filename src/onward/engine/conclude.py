@@ -20,6 +20,7 @@ from onward.engine.at_hand import AtHand
 from onward.engine.pace import memo_after
 from onward.engine.plan import PlanCounts
 from onward.engine.report_again import report_again
+from onward.engine.report_panel import offered
 from onward.engine.run import Line, Tally, live_keys
 from onward.errors import LedgerError, OnwardError
 from onward.ledger.base import Ledger
@@ -148,6 +149,7 @@ def _write_report(
         problems=problems, elapsed_s=(clock.now() - ended.started_at) / 1e6
     )
     write_artifacts(
-        context, report, json.loads(ended.config), lambda: run_lines(ledger, ended.id, tally), has_news=True
+        context, report, json.loads(ended.config), lambda: run_lines(ledger, ended.id, tally), has_news=True,
+        panel=lambda: offered(hand.pipeline.panel, ledger, ended.job_id),
     )
     return folder

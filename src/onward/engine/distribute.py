@@ -24,13 +24,13 @@ from onward.engine.evidence import is_refused
 from onward.engine.executors import find_courier
 from onward.engine.faults import FaultPoint, hit
 from onward.engine.hands import Hands
-from onward.engine.pipeline import tell_owner
+from onward.engine.pipeline import KeepsTerms, tell_owner
 from onward.engine.plan import PlanCounts, Planned
 from onward.engine.process import is_suspect, seconds_until_due
 from onward.engine.recipe_book import RecipeBook
 from onward.engine.recover import Recovery, recover
 from onward.engine.report_again import report_again
-from onward.engine.run import Request, Tally, begin, bury, make_plan, refuse_mistakes
+from onward.engine.run import Request, Tally, begin, bury, make_plan, refuse_mistakes, with_terms
 from onward.engine.scan import ContainerState
 from onward.engine.standing import Standing, Stop
 from onward.engine.sweep import Sweeper
@@ -224,6 +224,8 @@ class _Submitter:
                 elif is_due and is_refused(planned, request.limits.attempts_max):
                     committer.refuse(planned)
                 else:
+                    if not self.shared_out and not group:
+                        self.job = job = with_terms(ledger, job, run, pipeline.source, request.place)
                     group.append(planned)
                 if len(group) >= _GROUP:
                     self._add(run, group, committer)
@@ -243,6 +245,8 @@ class _Submitter:
                     tasks.interrupt(tx, run.id)
             return run
         finally:
+            if isinstance(pipeline.source, KeepsTerms):
+                pipeline.source.end()
             pipeline.sink.close()
 
     def _add(self, run: Run, group: Sequence[Planned], committer: Committer) -> None:

@@ -53,7 +53,10 @@ class Failure(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What came of one attempt: the staged result or the failure, and what was read for it."""
+    """What came of one attempt: the staged result or the failure, and what was read for it.
+
+    `facts` and `valid_from` are what the source says of the result; see `pipeline.TellsFacts`.
+    """
 
     item_id: int
     serial: int
@@ -68,6 +71,8 @@ class Report(NamedTuple):
     reads: tuple[str, ...]
     elapsed_s: float
     failure: Failure | None
+    facts: str | None = None
+    valid_from: int | None = None
 
 
 class Executor(Protocol):

@@ -65,6 +65,13 @@ class FaultPoint(StrEnum):
     RECEIPT_PAID = "receipt-paid"
     RECEIPT_KEPT = "receipt-kept"
     RECEIPT_USED = "receipt-used"
+    # passed where a source keeps terms with its job
+    TERMS_KEPT = "terms-kept"
+    # passed after each batch of rows that was written of a window
+    ROWS_WRITTEN = "rows-written"
+    # passed where a window becomes a commit of a Delta table
+    DELTA_LINKED = "delta-linked"
+    DELTA_COMMITTED = "delta-committed"
 
 
 _ALL = tuple(FaultPoint)

@@ -76,6 +76,8 @@ class FileSink:
 
     names_by_stem = True
     has_one_writer = False
+    has_files_at_outputs = True
+    """Whoever looks at an output's path sees the output; False where the sink is to be asked."""
 
     def check(self, out: str) -> None:
         """Raise `UsageError` when `out` is no folder for files."""

@@ -16,6 +16,7 @@ from typing import IO
 from onward import clock
 from onward.disk.hashing import hash_bytes
 from onward.engine.pipeline import Entry, Pipeline, ScanProblem, Sink, tell_owner
+from onward.engine.told_listing import ToldListing, recall, remember
 from onward.errors import ItemChanged, ItemVanished, OnwardError, UsageError
 from onward.ledger.base import Ledger, Reader, open_ledger
 from onward.model.item import printable
@@ -26,7 +27,6 @@ from onward.runs.workspace import Workspace, find
 
 __all__ = ["OutputsSource", "outputs_of"]
 
-_RECORD = struct.Struct("<II")
 _NUMBER = struct.Struct("<Q")
 
 
@@ -63,26 +63,26 @@ class OutputsSource:
         with _Opened(self._state) as opened:
             self._job(opened, place)
 
-    def scan(self, place: str, *, leave_out: Sequence[str]) -> Iterator[OutputsListing | ScanProblem]:
+    def scan(self, place: str, *, leave_out: Sequence[str]) -> Iterator[ToldListing | ScanProblem]:
         """Look at what the ledger says is there."""
         looked_at_ns = clock.now_ns()
         try:
             with _Opened(self._state) as opened:
                 job = self._job(opened, place)
                 assert opened.ledger is not None
-                records = sorted(_records(opened.ledger, job))
+                entries = sorted(_entries(opened.ledger, job))
         except OnwardError as error:
             yield ScanProblem("", str(error))
             return
-        yield OutputsListing(records, looked_at_ns)
+        yield ToldListing("", entries, looked_at_ns)
 
     def remember(self, records: Iterable[tuple[str, bytes]], container: str, kept: Sequence[bytes] = ()) -> bytes:
         """Return the packed form of keys and signatures."""
-        return _join([_pack(key, signature) for key, signature in records] + list(kept))
+        return remember(records, kept)
 
     def recall(self, packed: bytes, container: str) -> dict[str, bytes]:
         """Return key and signature of each entry of a packed form."""
-        return dict(_unpack(record) for record in _split(packed))
+        return recall(packed)
 
     def find(self, place: str, key: str) -> Entry | None:
         """Return the entry with this key, or None."""
@@ -152,39 +152,6 @@ class _Opened:
             self.ledger.close()
 
 
-class OutputsListing:
-    """One look at what a job has live."""
-
-    key = ""
-    has_problems = False
-    is_partial = False
-
-    def __init__(self, records: Sequence[tuple[str, bytes, str]], looked_at_ns: int) -> None:
-        self.count = len(records)
-        self.looked_at_ns = looked_at_ns
-        self._records = records
-
-    @property
-    def packed(self) -> bytes:
-        """All keys and signatures as one value."""
-        return _join([_pack(key, signature) for key, signature, _ in self._records])
-
-    def entries(self) -> Iterator[Entry]:
-        """Return the entries, by key."""
-        return (_entry(*record) for record in self._records)
-
-    def moved_since(self, packed: bytes) -> tuple[list[tuple[Entry, bytes]], list[bytes]] | None:
-        """Return the entries whose version moved since, with the old one, and the records of all others."""
-        before = set(_split(packed))
-        mine = [(_pack(key, signature), record) for record in self._records for key, signature in [record[:2]]]
-        kept = [packed_one for packed_one, _ in mine if packed_one in before]
-        old = dict(_unpack(record) for record in before.difference(kept))
-        moved = [record for packed_one, record in mine if packed_one not in before]
-        if len(before) != len(mine) or any(record[0] not in old for record in moved):
-            return None
-        return [(_entry(*record), old[record[0]]) for record in moved], kept
-
-
 class OutputReading:
     """One output, read once."""
 
@@ -249,14 +216,14 @@ class OutputReading:
         self.read_bytes()
 
 
-# -- how a version is written down: a record is the lengths of key and signature, and both
+# -- how a version is written down
 
 
-def _records(ledger: Reader, job: Job) -> Iterator[tuple[str, bytes, str]]:
+def _entries(ledger: Reader, job: Job) -> Iterator[Entry]:
     for known in ledger.known_all(job.id):
         version = known.version
         if version is not None and known.item.state != ItemState.GONE:
-            yield known.item.key, _signature(version.number, version.digest), version.output
+            yield _entry(known.item.key, _signature(version.number, version.digest), version.output)
 
 
 def _signature(number: int, digest: bytes) -> bytes:
@@ -281,26 +248,3 @@ def _output(locator: bytes) -> str:
 def _digest(locator: bytes) -> str:
     return to_digest(_signature_of(locator)[_NUMBER.size :])
 
-
-def _pack(key: str, signature: bytes) -> bytes:
-    name = key.encode("utf-8", "surrogateescape")
-    return _RECORD.pack(len(name), len(signature)) + name + signature
-
-
-def _unpack(record: bytes) -> tuple[str, bytes]:
-    size, _ = _RECORD.unpack_from(record)
-    at = _RECORD.size + size
-    return record[_RECORD.size : at].decode("utf-8", "surrogateescape"), record[at:]
-
-
-def _join(records: Iterable[bytes]) -> bytes:
-    return b"".join(sorted(records))
-
-
-def _split(packed: bytes) -> Iterator[bytes]:
-    at = 0
-    while at < len(packed):
-        name, signature = _RECORD.unpack_from(packed, at)
-        end = at + _RECORD.size + name + signature
-        yield packed[at:end]
-        at = end

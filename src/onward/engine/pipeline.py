@@ -7,16 +7,20 @@ one the value before it, and any of them may ask for `config` or `receipts` by n
 from __future__ import annotations
 
 import inspect
+import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
+from onward import clock
 from onward.errors import PipelineInvalid
 from onward.model.config import flatten
+from onward.model.states import RunStatus
 
 if TYPE_CHECKING:
     from onward.engine.batch import Batch
+    from onward.engine.report_panel import Offer
     from onward.ledger.base import Reader
     from onward.model.record import Job
     from onward.model.validation import Check
@@ -82,6 +86,19 @@ class Reading(ItemToRead, Protocol):
         """When it was last modified, nanoseconds since 1970; 0 where nothing says."""
 
 
+@runtime_checkable
+class TellsFacts(Protocol):
+    """What an item as read can do besides, when its source knows more of a result than its bytes say."""
+
+    @property
+    def facts(self) -> Mapping[str, object]:
+        """What is to be kept beside the result, small and as JSON can hold it; asked when the result is staged."""
+
+    @property
+    def valid_from(self) -> int:
+        """Since when the result is true in the world, microseconds since 1970, UTC."""
+
+
 class Entry(NamedTuple):
     """One item in a listing.
 
@@ -91,6 +108,7 @@ class Entry(NamedTuple):
         signature: Packed; equal signatures mean that the bytes were not touched.
         problem: Why it cannot be an input, or None.
         collides: The problem is that another entry has the same name.
+        looks_again: Its content is to be hashed whatever its signature says.
     """
 
     key: str
@@ -98,6 +116,7 @@ class Entry(NamedTuple):
     signature: bytes
     problem: str | None = None
     collides: bool = False
+    looks_again: bool = False
 
 
 class Listing(Protocol):
@@ -171,6 +190,67 @@ class Source(Protocol):
 
     def is_racy(self, signature: bytes, looked_at_ns: int) -> bool:
         """Say whether a signature was taken too soon after a change to be trusted."""
+
+
+@runtime_checkable
+class KeepsTerms(Protocol):
+    """What a source can do besides, when what it offers is settled with its job and must be the same at each restart.
+
+    The terms are JSON values in the job's row. What is settled is stored before anything is done by it.
+    """
+
+    @property
+    def asked(self) -> Collection[str]:
+        """The settings that ask for something once: what came of them is in the terms, and they are not kept."""
+
+    def agree(
+        self, terms: Mapping[str, object] | None, place: str, *, now: int, was_completed: bool
+    ) -> Mapping[str, object]:
+        """Take the terms of the job, None at its birth, and return those that hold from now on; asks nobody.
+
+        Args:
+            terms: As they are stored.
+            place: The input.
+            now: Microseconds since 1970, UTC.
+            was_completed: The job's last run did all there was to do by its terms.
+
+        Raises:
+            UsageError: What is asked for now does not go with what was settled.
+        """
+
+    def begin(self, place: str) -> Mapping[str, object]:
+        """Get ready for workers to open items, in the process that starts them; return the terms as they are now.
+
+        Called when there is work and only then, so that a run with nothing to do asks no server for anything.
+        """
+
+    def end(self) -> None:
+        """Let go of what `begin` holds; may be called without it, and again."""
+
+
+@runtime_checkable
+class RecallsVersions(Protocol):
+    """What a source can do besides, when it can tell by a version's facts alone that an item is what it was made of."""
+
+    def is_as_recorded(self, place: str, entry: Entry, facts: str | None) -> bool:
+        """Say whether an entry is what a version with these facts was made of; nothing is read to find out.
+
+        Asked where nothing else tells, e.g. after a crash has cost what was remembered of a container.
+        """
+
+
+def take_terms(source: Source, job: Job | None, place: str) -> Mapping[str, object] | None:
+    """Have a source that keeps terms take those of a job, or make those it will be born with; return them.
+
+    Raises:
+        UsageError: What is asked for now does not go with what was settled.
+    """
+    if not isinstance(source, KeepsTerms):
+        return None
+    return source.agree(
+        None if job is None else json.loads(job.options).get("terms"), place, now=clock.now(),
+        was_completed=job is not None and job.status == RunStatus.COMPLETED,
+    )
 
 
 class ScanProblem(NamedTuple):
@@ -329,6 +409,19 @@ class KeepsHistory(Protocol):
         """Remove these files of a run's folder, and the folder when that leaves it empty; say whether it is gone."""
 
 
+@runtime_checkable
+class Examines(Protocol):
+    """What a sink can do besides, when an output says of itself what the ledger knows, too."""
+
+    def examine(self, output: str, facts: str | None) -> str | None:
+        """Return how an output whose bytes are as recorded contradicts itself or its facts, or None.
+
+        Args:
+            output: Where it stands.
+            facts: What the ledger keeps of it, as JSON; None when nothing.
+        """
+
+
 class OldOutput(Protocol):
     """An output that was replaced or taken away."""
 
@@ -352,9 +445,23 @@ class BySettings(NamedTuple):
 
 
 class ByOut(NamedTuple):
-    """A sink that depends on where results go: given a folder, a file or a URL, `make` returns it."""
+    """A sink that depends on where results go: given a folder, a file or a URL, and all settings, `make` returns it."""
 
-    make: Callable[[str], Sink]
+    make: Callable[[str, Mapping[str, Any]], Sink]
+
+
+class Way(NamedTuple):
+    """Another way to get at the same items, chosen by `--executor`: the steps stay, and so do fingerprints.
+
+    Attributes:
+        source: Given the pipeline's source, bound, returns the one to use instead.
+        workers: How many local workers open items, unless somebody says otherwise.
+        needs: The module that must be installed, and the extra that brings it.
+    """
+
+    source: Callable[[Source], Source]
+    workers: int
+    needs: tuple[str, str]
 
 
 class Pipeline:
@@ -378,6 +485,9 @@ class Pipeline:
             while the job is still held; what it returns is told in the run's answer. It may run a job over the outputs.
         deadline_s: Seconds one item may take, or None.
         memory_mb: Resident memory in MB that a worker, with what its steps start, may use; or None.
+        panel: Given a ledger and a job, returns what a report of the job's runs shows besides, or None; asks the
+            ledger and nobody else.
+        ways: Name for `--executor` → another way to get at the items; whatever it is, one machine runs the steps.
         budget: Name of the setting that says what all receipts of a job may cost, in currency units; 0 there is no
             limit. When it is reached the job is paused, and goes on when it is raised.
 
@@ -401,6 +511,8 @@ class Pipeline:
         then: Callable[[Batch, Callable[[], None]], Mapping[str, object]] | None = None,
         deadline_s: float | None = None,
         memory_mb: int | None = None,
+        panel: Offer | None = None,
+        ways: Mapping[str, Way] | None = None,
         budget: str | None = None,
     ) -> None:
         if not name or not name.replace("-", "").replace("_", "").isalnum():
@@ -426,6 +538,8 @@ class Pipeline:
         self.then = then
         self.deadline_s = deadline_s
         self.memory_mb = memory_mb
+        self.panel = panel
+        self.ways = dict(ways or {})
         if budget is not None and self.settings is not None and budget not in self.settings:
             msg = f"The pipeline '{name}' has no setting '{budget}', which is to be its budget."
             raise PipelineInvalid(msg)
@@ -467,7 +581,7 @@ class Pipeline:
         if isinstance(source, BySettings):
             source = source.make({**(self.settings or {}), **settings})
         if isinstance(sink, ByOut):
-            sink = sink.make(out)
+            sink = sink.make(out, {**(self.settings or {}), **settings})
         return self.with_parts(source, sink)
 
     def with_parts(self, source: Source, sink: Sink) -> Pipeline:

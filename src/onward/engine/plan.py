@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from itertools import islice
 from typing import NamedTuple
 
-from onward.engine.pipeline import Entry, ScanProblem, Sink, Source
+from onward.engine.pipeline import Entry, RecallsVersions, ScanProblem, Sink, Source
 from onward.engine.scan import NOTHING_CACHED, Cached, ContainerState, Moved, Unmoved, scan
 from onward.errors import InputUnreadable, OutputCollides
 from onward.ledger.base import Reader
@@ -137,6 +137,7 @@ class Plan:
         self.now = now
         self.expected = expected
         self.close_in_child = close_in_child
+        self._recalls = source if isinstance(source, RecallsVersions) else None
         self.counts = PlanCounts()
         self.ready: list[ContainerState] = []
         self.problems: list[ScanProblem] = []
@@ -265,6 +266,7 @@ class Plan:
         """Settle an entry that did not move in a container that did; False when it must be looked up."""
         if (
             entry.problem is not None
+            or entry.looks_again
             or cached.signatures.get(entry.key) != entry.signature
             or entry.key in cached.unsettled
             or self.wish.full
@@ -302,11 +304,20 @@ class Plan:
             if entry.problem is None
             and entry.key in known
             and known[entry.key].last_content is not None
-            and (self.wish.rehash or cached.signatures.get(entry.key) != entry.signature)
+            and (self.wish.rehash or entry.looks_again or cached.signatures.get(entry.key) != entry.signature)
             and not (self.wish.full or entry.key in self.wish.force)
+            and not self._is_recorded(entry, known[entry.key])
         ]
         digests = self.source.hash(self.place, to_hash)
         return {entry.key: digest for entry, digest in zip(to_hash, digests, strict=True)}
+
+    def _is_recorded(self, entry: Entry, known: Known) -> bool:
+        """Say whether the current version's facts tell that an entry whose signature says nothing is the same."""
+        if self._recalls is None or entry.looks_again or self.wish.rehash:
+            return False
+        if known.version is None or known.item.recipe_id is not None:  # something else was tried since
+            return False
+        return self._recalls.is_as_recorded(self.place, entry, known.version.facts)
 
     def _decide(
         self,

@@ -45,6 +45,7 @@ class Processing:
         self,
         plan: Plan,
         *,
+        get_ready: Callable[[], None],
         committer: Callable[[], Committer],
         executor: Callable[[], Executor],
         standing: Standing,
@@ -55,6 +56,7 @@ class Processing:
     ) -> None:
         self._plan = plan
         self._planned: Iterator[Planned] = iter(plan)
+        self._get_ready = get_ready
         self._make_committer = committer
         self._made: Committer | None = None
         self._start = executor
@@ -153,6 +155,7 @@ class Processing:
             planned = self._next()
             if planned is None:
                 return
+            self._get_ready()  # before the first claim, so that a source that cannot be had costs nothing
             if self._is_refused(planned):
                 self._committer.refuse(planned)
                 self._is_one_alone = False

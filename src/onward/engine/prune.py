@@ -16,7 +16,7 @@ from onward.engine.command_run import JobAtHand, PipelineFinder, begin, counts_w
 from onward.engine.faults import FaultPoint, hit
 from onward.engine.history import find_run
 from onward.engine.old_outputs import Dropped, drop_old, pinned
-from onward.engine.pipeline import KeepsHistory, ScanProblem, tell_owner
+from onward.engine.pipeline import KeepsHistory, ScanProblem, take_terms, tell_owner
 from onward.engine.recover import recover
 from onward.engine.tombstone import Buried, Vanished, owns_output, tombstone, vanished
 from onward.errors import SettingInvalid, UsageError
@@ -138,6 +138,7 @@ def _set_pins(ledger: Ledger, job: Job, pin: Sequence[str], unpin: Sequence[str]
 
 def _look(at_hand: JobAtHand, *, yes: bool) -> Vanished:
     leave_out = (at_hand.out, at_hand.workspace.state)
+    take_terms(at_hand.pipeline.source, at_hand.job, at_hand.place)
     found = vanished(at_hand.ledger, at_hand.job, at_hand.pipeline.source, at_hand.place, leave_out)
     if not yes:
         found.check(at_hand.job)

@@ -13,9 +13,10 @@ from html import escape
 from itertools import islice
 
 from onward import clock
-from onward.engine import report_plot
+from onward.engine import report_panel, report_plot
 from onward.engine.costs import cost_words
 from onward.engine.report import Report
+from onward.engine.report_panel import Panel
 from onward.engine.report_plot import size, span
 from onward.engine.run import Line
 from onward.model.config import without_password
@@ -80,12 +81,13 @@ _ENVIRONMENT = {
 }
 
 
-def page(report: Report, lines: Iterable[Line] = ()) -> str:
+def page(report: Report, lines: Iterable[Line] = (), panel: Panel | None = None) -> str:
     """Return the page.
 
     Args:
         report: The facts.
         lines: The items that were not simply skipped, by key; the first hundred are shown.
+        panel: What the pipeline has to say of its job.
     """
     title = f"{report.job.name}, run {report.run.name}"
     parts = [
@@ -94,6 +96,7 @@ def page(report: Report, lines: Iterable[Line] = ()) -> str:
         _done(report),
         _failures(report),
         _checks(report),
+        "" if panel is None else report_panel.drawn(panel),
         _saved(report),
         _cost(report),
         _plots(report),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from onward.engine.commit import Finished
     from onward.engine.recording import Recording
     from onward.engine.recover import Recovery
+    from onward.engine.report_panel import Offer, Panel
     from onward.engine.run import Ended
     from onward.engine.standing import Stop
     from onward.ledger.base import Ledger
@@ -46,6 +47,7 @@ class Reporting:
         place: The input, absolute.
         outlet: Where results go.
         config: Every setting in force, redacted.
+        panel: What the pipeline has to say of its job, for the page.
     """
 
     def __init__(
@@ -58,7 +60,9 @@ class Reporting:
         place: str,
         outlet: Outlet,
         config: Mapping[str, object],
+        panel: Offer | None = None,
     ) -> None:
+        self._panel = panel
         self._ledger = ledger
         self._job = job
         self._context = context
@@ -159,8 +163,14 @@ class Reporting:
         write_artifacts(
             context, report, self._config, lambda: run_lines(self._ledger, run.id, tally),
             has_news=self._has_news() or ended.status is not RunStatus.COMPLETED,
+            panel=self._offered,
         )
         return folder
+
+    def _offered(self) -> Panel | None:
+        from onward.engine.report_panel import offered  # a run without news has no page, and starts without this
+
+        return offered(self._panel, self._ledger, self._job.id)
 
     def _has_news(self) -> bool:
         return self._recording is not None and self._recording.has_news

@@ -17,7 +17,7 @@ from onward.engine.batch import Batch, Options, Watcher
 from onward.engine.chosen_source import ChosenSource
 from onward.engine.command_run import PipelineFinder
 from onward.engine.history import find_run
-from onward.engine.pipeline import Pipeline
+from onward.engine.pipeline import Pipeline, take_terms
 from onward.engine.recipe_book import read_recipe
 from onward.engine.standing import Stop
 from onward.errors import NotFound, UsageError
@@ -145,9 +145,11 @@ def reproduce_run(
         made = dict(_made_by(ledger, run))
         pipeline = find_pipeline(job.pipeline, root=workspace.root)
         settings, lost = _settings(run, pipeline)
-        again = _again(pipeline.bound(folder, settings), workspace, job, made, folder)
+        bound, place = pipeline.bound(folder, settings), workspace.absolute(job.source)
+        take_terms(bound.source, job, place)
+        again = _again(bound, workspace, job, made, folder)
         batch = Batch.prepare(
-            again, workspace.absolute(job.source), folder,
+            again, place, folder,
             Options(
                 job=f"reproduce-{run.name}", state=os.path.join(folder, _STATE), settings=settings, workers=workers,
                 validate=json.loads(job.options).get("validate", True), spec=job.pipeline,

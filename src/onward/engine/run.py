@@ -15,7 +15,7 @@ from onward import clock
 from onward.engine.costs import NOTHING, cost_facts
 from onward.engine.faults import FaultPoint, hit
 from onward.engine.pace import memo_after
-from onward.engine.pipeline import KeepsHistory, Pipeline, ScanProblem, tell_owner
+from onward.engine.pipeline import KeepsHistory, KeepsTerms, Pipeline, ScanProblem, Source, tell_owner
 from onward.engine.plan import Plan, PlanCounts, Planned, Today, Wish
 from onward.engine.process import Processing
 from onward.engine.recipe_book import RecipeBook, read_recipe
@@ -337,8 +337,14 @@ def run(
                 request.limits.memory_threshold_mb, on_pressure, cashier(),
             ))
 
+        @cache
+        def get_ready() -> None:
+            nonlocal job
+            job = with_terms(ledger, job, this, pipeline.source, request.place)
+
         processing = Processing(
             plan,
+            get_ready=get_ready,
             committer=committer,
             executor=executor,
             standing=standing,
@@ -377,7 +383,26 @@ def run(
         hit(FaultPoint.RUN_ENDED)
         return ended
     finally:
+        if isinstance(pipeline.source, KeepsTerms):
+            pipeline.source.end()
         pipeline.sink.close()
+
+
+def with_terms(ledger: Ledger, job: Job, this: Run, source: Source, place: str) -> Job:
+    """Have a source get ready for a run; where that changes the terms of the job, store them. Return its row."""
+    if not isinstance(source, KeepsTerms):
+        return job
+    terms = source.begin(place)
+    options = json.loads(job.options)
+    if options.get("terms") == terms:
+        return job
+    job = job._replace(
+        options=json.dumps({**options, "terms": terms}), status=RunStatus.RUNNING.value, run_id=this.id
+    )
+    with ledger.transaction(job.id, now=clock.now(), fence=this.id) as tx:
+        tx.put(job)
+    hit(FaultPoint.TERMS_KEPT)
+    return job
 
 
 def bury(ledger: Ledger, job: Job, pipeline: Pipeline, left: Vanished, this: Run) -> list[str]:

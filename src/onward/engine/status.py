@@ -82,9 +82,16 @@ def job_status(ledger: Reader, job: Job, *, is_held: bool, recent_max: int = _RE
         **cost_facts(ledger.spent(job.id)),
         "restarts": max(0, len(runs) - 1),
         "run_id": last.name if last is not None else None,
+        **_platform(last),
         "holder": {"pid": last.pid, "host": last.host} if is_running and last is not None else None,
         "control": request_facts(standing),
     }
+
+
+def _platform(run: Run | None) -> dict[str, object]:
+    """Return what names a run to the platform that it belongs to; nothing where there is none."""
+    ids = {} if run is None else json.loads(run.environment).get("databricks")
+    return {"platform": {"name": "databricks", **ids}} if ids else {}
 
 
 class Pace(NamedTuple):

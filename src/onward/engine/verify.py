@@ -14,10 +14,10 @@ from itertools import islice
 
 from onward import clock
 from onward.engine.batch import held_job
-from onward.engine.command_run import PipelineFinder, settings_of
+from onward.engine.command_run import PipelineFinder, pipeline_to_look
 from onward.engine.file_sink import FileSink
 from onward.engine.history import find_job
-from onward.engine.pipeline import Sink, tell_owner
+from onward.engine.pipeline import Examines, Sink, tell_owner
 from onward.errors import NotFound
 from onward.ledger.base import Ledger, Reader, open_ledger
 from onward.model.reason import Reason
@@ -27,6 +27,7 @@ from onward.runs.outlet import given_again, outlet
 from onward.runs.workspace import Workspace, find
 
 _AT_ONCE = 256
+_CONTRADICTS = "output-contradicts"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +35,13 @@ class Finding:
     """One thing that is not as it should be.
 
     Attributes:
-        problem: `output-missing`, `output-altered`, `orphaned` or `undelivered`.
+        problem: `output-missing`, `output-altered`, `output-contradicts` (its bytes are as recorded, and what they say
+            is not what the ledger knows of them), `orphaned` or `undelivered`.
         key: The item; None for an output that no item has.
         output: Path relative to the output folder.
         recorded: Digest in the ledger, or None.
         found: Digest on disk, or None.
+        detail: In what an output contradicts the ledger, or ''.
     """
 
     problem: str
@@ -46,6 +49,7 @@ class Finding:
     output: str
     recorded: str | None
     found: str | None
+    detail: str = ""
 
 
 @dataclass(slots=True)
@@ -115,6 +119,9 @@ def verify(
         elif found != recorded:
             result.findings.append(_finding(Reason.OUTPUT_ALTERED, known, recorded, found))
             broken.append(known)
+        elif isinstance(sink, Examines) and (why := sink.examine(version.output, version.facts)) is not None:
+            result.findings.append(_finding(_CONTRADICTS, known, recorded, found, why))
+            broken.append(known)
     inside = None if leave_out is None else os.path.relpath(leave_out, out) + os.sep
     for output in sink.outputs():
         if output not in live and not (inside is not None and output.startswith(inside)):
@@ -122,7 +129,9 @@ def verify(
                 Finding(problem="orphaned", key=None, output=output, recorded=None, found=None)
             )
     if repair and broken:
-        result.repaired = _mark(ledger, job, broken, {f.key: f.problem for f in result.findings})
+        reasons = {_CONTRADICTS: Reason.OUTPUT_ALTERED.value}
+        notes = {finding.key: reasons.get(finding.problem, finding.problem) for finding in result.findings}
+        result.repaired = _mark(ledger, job, broken, notes)
     return result
 
 
@@ -172,17 +181,17 @@ def verify_job(
 
 
 def _sink_of(job: Job, workspace: Workspace, find_pipeline: PipelineFinder | None) -> tuple[Sink, str]:
-    """Return where the results of a job stand; files in a folder need no pipeline to be looked at."""
+    """Return where the results of a job stand."""
     to = outlet(given_again(job, workspace), workspace)
-    if find_pipeline is None or not (to.is_url or to.is_file):
-        return FileSink("", lambda _: b""), to.out
-    return find_pipeline(job.pipeline, root=workspace.root).bound(to.out, settings_of(job)).sink, to.out
+    pipeline = None if find_pipeline is None else pipeline_to_look(job, workspace, to, find_pipeline)
+    return FileSink("", lambda _: b"") if pipeline is None else pipeline.sink, to.out
 
 
-def _finding(problem: str, known: Known, recorded: str, found: str | None) -> Finding:
+def _finding(problem: str, known: Known, recorded: str, found: str | None, detail: str = "") -> Finding:
     assert known.version is not None
     return Finding(
-        problem=str(problem), key=known.item.key, output=known.version.output, recorded=recorded, found=found
+        problem=str(problem), key=known.item.key, output=known.version.output, recorded=recorded, found=found,
+        detail=detail,
     )
 
 

@@ -22,6 +22,8 @@ _DOMAIN = b"onward.journal/1"
 _DEFLATE_FROM = 512
 _DROPPED = "-"
 _NOTHING = Head(0, b"")
+_WIDTHS = {name: (len(row._fields) - len(row._field_defaults), len(row._fields)) for name, row in TABLES.items()}
+"""Table → how many columns a row had at first, and has today: later ones came at the end, and may be NULL."""
 
 Identity = tuple[int, ...]
 Change = tuple[str, Identity, Row | None]
@@ -45,9 +47,10 @@ def decode(payload: bytes) -> Iterator[Change]:
         if table.startswith(_DROPPED) and table[1:] in TABLES:
             yield table[1:], tuple(values), None
         else:
-            if table not in TABLES or len(values) != len(TABLES[table]._fields):
+            if table not in TABLES or not _WIDTHS[table][0] <= len(values) <= _WIDTHS[table][1]:
                 msg = f"unknown table '{table}', or a row of another width"
                 raise ValueError(msg)
+            values += [None] * (_WIDTHS[table][1] - len(values))  # written before the table had its last columns
             for column in _BLOBS[table]:
                 if values[column] is not None:
                     values[column] = a2b_base64(values[column])

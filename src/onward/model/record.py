@@ -114,6 +114,7 @@ class Version(NamedTuple):
     size_bytes: int
     mtime_ns: int
     validation: str
+    facts: str | None = None
 
 
 class Publish(NamedTuple):

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from onward import clock
+from onward.runs import databricks
 from onward.version import __version__
 
 
 class RunMetadata(NamedTuple):
-    """What is recorded of the environment of a run. Unknown facts are None.
+    """What is recorded of the environment of a run. Unknown facts are None; ids of a platform are `runs/databricks.py`.
 
     Contract: S0-026, S1-020.
     """
@@ -28,6 +30,7 @@ class RunMetadata(NamedTuple):
     platform: str
     onward_version: str
     host: str
+    databricks: Mapping[str, str] | None = None
 
     @classmethod
     def collect(cls, folder: str | None = None) -> RunMetadata:
@@ -47,11 +50,13 @@ class RunMetadata(NamedTuple):
             platform=f"{system.sysname}-{system.release}-{system.machine}",
             onward_version=__version__,
             host=system.nodename,
+            databricks=databricks.ids(os.environ) or None,
         )
 
-    def as_dict(self) -> dict[str, str | None]:
-        """Return the facts under their names."""
-        return self._asdict()
+    def as_dict(self) -> dict[str, Any]:
+        """Return the facts under their names; a platform's only where there is one."""
+        facts = self._asdict()
+        return facts if facts["databricks"] else {name: facts[name] for name in facts if name != "databricks"}
 
 
 def git_sha(folder: str | None = None) -> str | None:

@@ -108,12 +108,12 @@ def outlet(given: str, workspace: Workspace) -> Outlet:
     if "://" not in url:
         msg = f"The output is named by the variable {variable}, which holds no URL now. Set it and run again."
         raise SettingInvalid(msg)
-    stored = _without_secret(url)
+    stored = stored_url(url)
     home = os.path.join(workspace.state, "outlets", sha256(stored.encode()).hexdigest()[:12])
     return Outlet(url, stored, home, os.path.join(home, PRIVATE), variable)
 
 
-def _without_secret(url: str) -> str:
+def stored_url(url: str) -> str:
     """Return a URL as it is stored: with its user and without a password, so that it can be connected to again.
 
     The driver then finds the password, as by PGPASSFILE, or says that it has none.

@@ -7,6 +7,7 @@ and end the worker.
 from __future__ import annotations
 
 import errno
+import json
 import re
 import time
 import traceback as tracebacks
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from onward.engine.executor import Assignment, Failure, Report, Task
 from onward.engine.faults import FaultPoint, hit
-from onward.engine.pipeline import Reading, Staged, asks_for
+from onward.engine.pipeline import Reading, Staged, TellsFacts, asks_for
 from onward.engine.receipts import NoReceipts, Receipts
 from onward.errors import CheckFailed, MemoryExceeded, OnwardError, ResultInvalid
 from onward.model.config import ConfigView
@@ -98,6 +99,7 @@ class Bench:
             tuple(sorted(config.reads)),
             time.perf_counter() - began,
             failure,
+            *(_facts(reading) if failure is None else ()),
         )
 
     def _run(self, reading: Reading, given: Mapping[str, object]) -> object:
@@ -142,6 +144,13 @@ class Bench:
         if isinstance(error, (ConnectionError, TimeoutError, *self._transient)):
             return True
         return isinstance(error, OSError) and error.errno in _PASSING
+
+
+def _facts(reading: Reading) -> tuple[str | None, int | None]:
+    """Return what the source says of a result that was staged, as JSON, and since when it is true."""
+    if not isinstance(reading, TellsFacts):
+        return None, None
+    return json.dumps(reading.facts, sort_keys=True), reading.valid_from
 
 
 def _wants(function: Callable[..., object]) -> tuple[str, ...]:

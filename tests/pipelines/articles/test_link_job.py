@@ -46,7 +46,7 @@ told = Pipeline(
     "told",
     source=json_lines_source(),
     steps=[load],
-    sink=ByOut(lambda out: json_lines(mask=without_clusters)),
+    sink=ByOut(lambda out, settings: json_lines(mask=without_clusters)),
     settings={"link": False},
     then=link_after,
 )

@@ -36,12 +36,12 @@ ON CONFLICT (item_id, serial) DO UPDATE SET run_id=excluded.run_id, number=exclu
     reason=excluded.reason;
 
 -- name: put_version
-INSERT INTO version VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)
+INSERT INTO version VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)
 ON CONFLICT (item_id, number) DO UPDATE SET recorded_at=excluded.recorded_at,
     valid_from=excluded.valid_from, content=excluded.content, recipe_id=excluded.recipe_id,
     input_size=excluded.input_size, input_mtime_ns=excluded.input_mtime_ns, output=excluded.output,
     digest=excluded.digest, size_bytes=excluded.size_bytes, mtime_ns=excluded.mtime_ns,
-    validation=excluded.validation;
+    validation=excluded.validation, facts=excluded.facts;
 
 -- name: put_publish
 INSERT INTO publish VALUES (?,?,?,?,?,?)

@@ -124,6 +124,7 @@ CREATE TABLE version (
     size_bytes      INTEGER NOT NULL,
     mtime_ns        INTEGER NOT NULL,        -- of the output file, kept by the rename that publishes it
     validation      TEXT    NOT NULL CHECK (validation IN ('PASS', 'WARN', 'FAIL')),
+    facts           TEXT,                    -- JSON: what the source says of it, e.g. rows and bounds of a window
     PRIMARY KEY (item_id, number)
 ) STRICT, WITHOUT ROWID;
 

@@ -49,7 +49,7 @@ def _source(settings: Mapping[str, Any]) -> Source:
     )
 
 
-def _sink(out: str) -> Sink:
+def _sink(out: str, settings: Mapping[str, Any]) -> Sink:
     if is_url(out):
         from onward.pipelines.articles.postgres.sink import postgres_articles
 

@@ -133,6 +133,8 @@ CREATE TABLE onward.version (
     size_bytes      BIGINT NOT NULL,
     mtime_ns        BIGINT NOT NULL,                 -- of the output file, kept by the rename that publishes it
     validation      TEXT COLLATE "C" NOT NULL CHECK (validation IN ('PASS', 'WARN', 'FAIL')),
+    -- JSON: what the source says of it, e.g. rows and bounds of a window
+    facts           TEXT COLLATE "C",
     PRIMARY KEY (item_id, number)
 );
 

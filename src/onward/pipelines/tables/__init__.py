@@ -1,0 +1,1 @@
+"""Database tables → Parquet in windows of a day; read `pipeline.py` first."""
