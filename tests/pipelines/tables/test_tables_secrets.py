@@ -90,3 +90,31 @@ def _with_a_table(kind: str, request: pytest.FixtureRequest) -> tuple[str, str, 
         postgres.server.execute(statement, postgres.url.rpartition("/")[2])
     scheme = "postgresql" if kind == "adbc" else kind
     return postgres.with_password().replace("postgresql", scheme, 1), "public", postgres.server.password
+
+
+UNQUOTED = [
+    "postgresql://u:a@bSECRET@127.0.0.1:{port}/db", "postgresql://u:a SECRET@127.0.0.1:{port}/db",
+    "postgresql://u:a/SECRET@127.0.0.1:{port}/db", "postgresql://u:a?SECRET@127.0.0.1:{port}/db",
+    "postgresql://u@127.0.0.1:{port}/db?password=SECRET", "postgresql+psycopg://u:a@bSECRET@127.0.0.1:{port}/db",
+    "mariadb://u:a@bSECRET@127.0.0.1:{port}/db", "mariadb://u:a SECRET@127.0.0.1:{port}/db",
+    "oracle://u:a@bSECRET@127.0.0.1:{port}/db", "sqlite:///nowhere.db?key=SECRET", "sqlite:?key=SECRET",
+]
+BY_ADBC = [("adbc", url) for url in UNQUOTED if url.startswith("postgresql:")]
+
+
+@pytest.mark.parametrize(("reader", "url"), [*(("default", url) for url in UNQUOTED), *BY_ADBC])
+def test_a_password_that_should_have_been_quoted_is_not_shown_when_the_database_is_away(
+    reader: str, url: str, farm: TablesFarm
+) -> None:
+    farm.configure("", url.format(port=free_port()), "public")
+    text = (farm.root / "tables.toml").read_text()
+    (farm.root / "tables.toml").write_text(text.replace("[sources.shop]", f'[sources.shop]\nreader = "{reader}"'))
+    farm.env["ONWARD_DATABASE_WAIT_S"] = "0"
+
+    ran = farm.run()
+    tested = farm.onward("test-connection", "tables.toml")
+
+    assert ran.code in (1, 2)
+    assert tested.code in (1, 2)
+    assert "Traceback" not in ran.stderr
+    assert [where for where, data in everything(farm, ran, tested) if b"SECRET" in data] == []

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote
 
 from onward.errors import PipelineInvalid, UsageError
+from onward.model.secret import without_password
 
 if TYPE_CHECKING:
     from onward.pipelines.tables.databases.port import Database
@@ -98,15 +99,8 @@ def address_of(url: str) -> Address:
     if not _SCHEME.fullmatch(scheme) or not rest.isprintable():
         msg = f"it is no URL of a database; {_FORM}"
         raise UsageError(msg)
-    place, _, query = rest.partition("?")
-    if "@" in query and "@" not in place:
-        place, query = rest, ""  # a '?' in the password, which should have been quoted
-    head, _, path = place.partition("/")
-    if "@" in path and "@" not in head and ":" in head:
-        login, _, behind = place.rpartition("@")  # a '/' in the password, likewise
-        head, _, path = behind.partition("/")
-        head = f"{login}@{head}"
-    login, _, host = head.rpartition("@")
+    login, behind, query = _split(rest)
+    host, _, path = behind.partition("/")
     user, _, password = login.partition(":")
     host, port = _host_and_port(host)
     scheme = scheme.lower()
@@ -115,6 +109,37 @@ def address_of(url: str) -> Address:
         scheme, _SAME.get(dialect, dialect), unquote(user), unquote(password), unquote(host), port,
         unquote(path, errors="surrogateescape"), dict(parse_qsl(query, keep_blank_values=True)),
     )
+
+
+def without_login(url: str) -> str:
+    """Return a URL without user and password, whatever they hold that should have been quoted."""
+    scheme, mark, rest = url.partition("://")
+    _, behind, query = _split(rest)
+    return f"{scheme}{mark}{behind}{'?' if query else ''}{query}"
+
+
+def shown(url: str) -> str:
+    """Return a URL as it may be shown: with the user, and without a password wherever one stands."""
+    scheme, mark, rest = url.partition("://")
+    if not mark:
+        return without_password(url)
+    login, behind, query = _split(rest)
+    user = login.partition(":")[0]
+    place = f"{scheme}{mark}{user}{'@' if user else ''}{behind}{'?' if query else ''}{query}"
+    return without_password(place)
+
+
+def _split(rest: str) -> tuple[str, str, str]:
+    """Return login, what is behind it, and the query of a URL without its scheme; `@` separates at its last place."""
+    place, _, query = rest.partition("?")
+    if "@" in query and "@" not in place:
+        place, query = rest, ""  # a '?' in the password, which should have been quoted
+    head, _, path = place.partition("/")
+    if "@" in path and "@" not in head and ":" in head:
+        login, _, behind = place.rpartition("@")  # a '/' in the password, likewise
+        return login, behind, query
+    login, _, host = head.rpartition("@")
+    return login, host + place[len(head) :], query
 
 
 def resolved(url: str) -> str:

@@ -19,7 +19,7 @@ from onward import clock
 from onward.errors import DatabaseAway, OnwardError, PipelineInvalid, QueryRefused, SettingInvalid
 from onward.model.secret import HIDDEN, secrets_in, without_password
 from onward.pipelines.tables.databases.patience import WAIT_VARIABLE, wait_s
-from onward.pipelines.tables.databases.urls import address_of
+from onward.pipelines.tables.databases.urls import address_of, without_login
 
 _PAUSES_S = (0.1, 0.2, 0.5, 1.0)
 _TELLING = 3
@@ -53,7 +53,10 @@ class Server:
             options: dict[str, Any] = {"poolclass": NullPool, "hide_parameters": True}
             if address.dialect == "sqlite":
                 url, options["creator"] = f"{address.scheme}://", _opened(address.database)
-            self.engine = sa.create_engine(url, **options)
+            whole = sa.make_url(without_login(url))
+            if address.user or address.password:  # which may hold what a driver would take for the end of them
+                whole = whole.set(username=address.user or None, password=address.password or None)
+            self.engine = sa.create_engine(whole, **options)
         except sa.exc.NoSuchModuleError:
             msg = (
                 f"There is no database of kind '{address.scheme}': install its dialect for SQLAlchemy, or mend the URL."

@@ -14,7 +14,7 @@ from onward import clock
 from onward.errors import DatabaseAway, OnwardError, QueryRefused, SettingInvalid, TableMissing, UsageError
 from onward.model.secret import without_password
 from onward.pipelines.tables.databases.patience import WAIT_VARIABLE, wait_s
-from onward.pipelines.tables.databases.urls import address_of
+from onward.pipelines.tables.databases.urls import address_of, shown
 
 PORT = 3306
 _CONNECT_S = 10
@@ -67,7 +67,7 @@ class Server:
         Raises:
             SettingInvalid: The URL cannot be read.
         """
-        self.shown = without_password(url)
+        self.shown = shown(url)
         try:
             address = address_of(url)
             more = {

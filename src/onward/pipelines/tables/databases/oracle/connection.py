@@ -16,7 +16,7 @@ from onward import clock
 from onward.errors import DatabaseAway, OnwardError, QueryRefused, SettingInvalid, TableMissing
 from onward.model.secret import HIDDEN, without_password
 from onward.pipelines.tables.databases.patience import WAIT_VARIABLE, wait_s
-from onward.pipelines.tables.databases.urls import address_of
+from onward.pipelines.tables.databases.urls import address_of, shown
 
 _PAUSES_S = (0.1, 0.2, 0.5, 1.0)
 _CONNECT_TIMEOUT_S = 5.0
@@ -64,7 +64,7 @@ class Server:
         Raises:
             SettingInvalid: The URL says what cannot be.
         """
-        self.shown = without_password(url)
+        self.shown = shown(url)
         address = address_of(url)
         query = dict(address.query)
         unknown = sorted(set(query) - set(_OWN_OPTIONS))

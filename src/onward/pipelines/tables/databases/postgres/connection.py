@@ -14,10 +14,11 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from onward import clock
-from onward.errors import DatabaseAway, OnwardError, QueryRefused, SettingInvalid, TableMissing
+from onward.errors import DatabaseAway, OnwardError, QueryRefused, SettingInvalid, TableMissing, UsageError
 from onward.ledger.postgres_connection import is_passing
 from onward.model.secret import without_password
 from onward.pipelines.tables.databases import patience
+from onward.pipelines.tables.databases.urls import address_of, shown, without_login
 
 _PAUSES_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 _DEFAULTS = {
@@ -54,14 +55,17 @@ class Server:
         Raises:
             SettingInvalid: The URL cannot be read.
         """
-        self.shown = without_password(url)
+        self.shown = shown(url)
         try:
-            given = conninfo_to_dict(_SCHEME.sub("postgresql://", url, count=1))
-        except psycopg.ProgrammingError:
+            address = address_of(url)
+            given: dict[str, Any] = conninfo_to_dict(_SCHEME.sub("postgresql://", without_login(url), count=1))
+        except (psycopg.ProgrammingError, UsageError):
             # Without its cause, which quotes the URL with its password.
             msg = f"The URL '{self.shown}' cannot be read. Write postgresql://USER@HOST:PORT/DATABASE."
             raise SettingInvalid(msg) from None
-        self.options: dict[str, Any] = {**_DEFAULTS, **given, "client_encoding": "UTF8"}
+        # Named one by one: the driver splits a URL at the first '@', and would tell the rest of a password as host.
+        login = {name: value for name, value in (("user", address.user), ("password", address.password)) if value}
+        self.options: dict[str, Any] = {**_DEFAULTS, **given, **login, "client_encoding": "UTF8"}
 
     def connect(self) -> psycopg.Connection:
         """Return a new connection, waiting for a server that is away.
