@@ -38,6 +38,8 @@ def test_an_ordinary_name_is_not_secret(name):
         ("postgresql://me:CAN@ARY@host/db", "postgresql://me:***@host/db"),
         ("postgresql://me:CAN:ARY@host/db", "postgresql://me:***@host/db"),
         ("postgresql://me:CAN/ARY@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://me:CAN ARY@host/db", "postgresql://me:***@host/db"),
+        ("no host in 'postgresql://me:CAN ARY X@127.0.0.1:5432/db'", "no host in 'postgresql://me:***@127.0.0.1:5432/db'"),
         ("redis://:CANARY@host:6379/0 and more", "redis://:***@host:6379/0 and more"),
         ("https://CANARYCANARYCANARY1@github.example/x.git", "https://***@github.example/x.git"),
         ("https://host/x?user=me&password=CANARY&n=1", "https://host/x?user=me&password=***&n=1"),
@@ -70,7 +72,8 @@ def test_a_secret_is_told_by_its_shape_and_the_rest_stays(text, expected):
         "http://host:8080/a@b", "https://host/me@example.org", "see https://example.org:443 and me@example.org",
         "ssh://git@host/x.git", "Unexpected token: 'x' at 5", "max_tokens=5", "a secret: nobody knows",
         "12:30:45 me@host", "basic information about bearer certificates", "http://[::1]:80/a@b", "key=value",
-        "tokens: 17, keys: 3",
+        "tokens: 17, keys: 3", "at http://host:8080 or me@example.org", "at http://host: and me@example.org",
+        "db://me:***@host/x is away, tell me@example.org", "db://me:\nme@host",
     ],
 )
 def test_what_only_looks_alike_stays(text):

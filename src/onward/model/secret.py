@@ -38,6 +38,7 @@ class _Patterns(NamedTuple):
     end_of_url: re.Pattern[str]
     path: re.Pattern[str]
     port: re.Pattern[str]
+    blanks: re.Pattern[str]
     key: re.Pattern[str]
     value: re.Pattern[str]
     bearer: re.Pattern[str]
@@ -54,6 +55,8 @@ def _patterns() -> _Patterns:
         end_of_url=re.compile(r"[\s'\"<>]"),
         path=re.compile(r"[/?#]"),
         port=re.compile(r"\d{1,5}(?:[/?#]|$)"),
+        # A password with blanks, and a host behind it; not so long that a text of many costs more than one look each.
+        blanks=re.compile(r"(?P<password>[^\s'\"<>/?#@:][^\n\r'\"<>/?#@]{0,99})@[\w.\[\]-]+[:/?]"),
         key=re.compile(
             r"(?P<quote>\\{0,8}[\"']?)(?P<name>(?<![\w.-])[\w.-]+)(?P=quote)\s{0,3}(?P<sep>=>|[=:])\s{0,3}"
             r"(?P<open>\\{0,8}[\"']?)"
@@ -121,6 +124,9 @@ def _passwords_of_urls(text: str) -> Iterator[tuple[int, int]]:
         colon, sign = rest.find(":", 0, host_end), rest.rfind("@", 0, host_end)
         if sign < 0 and colon >= 0 and not rest.startswith("[") and not patterns.port.match(rest, colon + 1):
             sign = rest.find("@")  # a slash in the password, which should have been quoted
+            blanks = patterns.blanks.match(text, begin + colon + 1) if sign < 0 and host_end == len(rest) else None
+            if blanks and blanks.end() <= (len(text) if following < 0 else following):
+                yield blanks.span("password")
         if 0 <= colon < sign and rest[colon + 1 : sign] not in ("", HIDDEN):
             yield begin + colon + 1, begin + sign
         elif sign >= _TOKEN_MIN and not 0 <= colon < sign:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -141,6 +142,23 @@ def test_postgresql_refuses_a_wrong_password_without_telling_it(scheme: str, pos
         open_database(url)
 
     _says_no_secret(refused.value)
+
+
+class Quoting(Exception):
+    """What a driver or a server could say: the password by itself, with nothing around it that tells."""
+
+
+@pytest.mark.parametrize(("module", "scheme"), [("postgres", "postgresql"), ("mariadb", "mariadb")])
+def test_a_password_that_a_driver_quotes_without_its_url_is_hidden(module: str, scheme: str) -> None:
+    connection = importlib.import_module(f"onward.pipelines.tables.databases.{module}.connection")
+    server = connection.Server(f"{scheme}://u:geheim@host.example/db")
+    error = Quoting("cannot translate 'geheim' to an address")
+
+    state = ["42601"] if module == "postgres" else []
+
+    for one in (server.away(error), server.away(error, 1.0), server.told(error, *state, "a.b")):
+        assert "cannot translate '***' to an address" in str(one)
+        assert "geheim" not in str(one)
 
 
 def test_mariadb_refuses_a_wrong_password_without_telling_it(mariadb: Mariadb) -> None:

@@ -243,6 +243,21 @@ def test_texts_that_say_no_time_are_named_with_their_rows(postgres, opened):
     assert len(rows(database, whole)) == len(good) - 1
 
 
+@pytest.mark.parametrize("text", [
+    "2024-03-31 23:59:59.9999999", "2024-03-31T23:59:59.999999999999", " 2024-03-31 23:59:59.9999995 ",
+    "2024-03-31T23:59:59.9999999Z", "2024-04-01T01:59:59.9999999+02:00", "2024-03-31 23:59:59.9999999 +00",
+])  # fmt: skip
+def test_digits_behind_the_microsecond_do_not_move_a_text_into_the_next_day(postgres, opened, text):
+    run(postgres.url, "CREATE TABLE t (id int PRIMARY KEY, at text)", f"INSERT INTO t VALUES (1, '{text}')")
+    database = opened()
+    info = database.describe("public", "t")
+    day, next_day, over = instant("2024-03-31"), instant("2024-04-01"), instant("2024-04-02")
+
+    assert database.unparsable(select("t", info, "at"), 5) == []
+    assert ids(database, select("t", info, "at", day, next_day)) == [1]
+    assert ids(database, select("t", info, "at", next_day, over)) == []
+
+
 @pytest.mark.parametrize(
     "kind", ["boolean", "integer", "bigint", "numeric", "json", "uuid", "time", "bytea", "interval"]
 )

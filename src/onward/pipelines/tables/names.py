@@ -1,15 +1,21 @@
 """How tables and windows are called, in keys and in paths.
 
 A part of a name is percent-encoded where it holds what separates parts, or what a path cannot hold; so two tables never
-share a key, and a name from a database never leaves its folder.
+share a key, and a name from a database never leaves its folder. A key is whole; a part of a path that is longer than a
+file system allows is cut, and ends in a mark from a digest.
 """
 
 from __future__ import annotations
 
+import re
 from datetime import date
+from hashlib import sha256
 from urllib.parse import unquote
 
 _KEPT_APART = frozenset("%./@\\")
+_NAME_BYTES_MAX = 255
+_MARK_DIGITS = 8
+_HALF_ENCODED = re.compile(rb"%[0-9A-F]?$")
 
 
 def table_key(source: str, schema: str, table: str) -> str:
@@ -43,9 +49,12 @@ def split_window(key: str) -> tuple[str, date]:
 
 
 def container_of(table: str) -> str:
-    """Return the folder of a table, relative to the output: `oracle_prod/sales.customers`."""
+    """Return the folder of a table, relative to the output: `oracle_prod/sales.customers`.
+
+    A part longer than 255 bytes is cut and gets eight hex digits of a digest, so that it stays one name of its own.
+    """
     source, _, rest = table.partition(".")
-    return f"{source}/{rest}"
+    return f"{_held(source, source)}/{_held(rest, table)}"
 
 
 def output_of(key: str) -> str:
@@ -57,6 +66,17 @@ def output_of(key: str) -> str:
 def part(name: str) -> str:
     """Return one part of a name with everything encoded that would end the part."""
     return "".join(c if c not in _KEPT_APART and c.isprintable() else _encoded(c) for c in name)
+
+
+def _held(name: str, preimage: str) -> str:
+    """Return a name that a file system can hold; `preimage` tells it from others when it must be cut."""
+    encoded = name.encode()
+    if len(encoded) <= _NAME_BYTES_MAX:
+        return name
+    mark = "~" + sha256(preimage.encode()).hexdigest()[:_MARK_DIGITS]
+    # Neither a character nor what stands for one is cut in two.
+    cut = _HALF_ENCODED.sub(b"", encoded[: _NAME_BYTES_MAX - len(mark)])
+    return cut.decode("utf-8", "ignore") + mark
 
 
 def _encoded(character: str) -> str:

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote
 
 from onward.errors import PipelineInvalid, UsageError
-from onward.model.secret import without_password
+from onward.model.secret import HIDDEN, without_password
 
 if TYPE_CHECKING:
     from onward.pipelines.tables.databases.port import Database
 
 __all__ = [
     "READERS", "VARIABLE", "Address", "address_of", "default_schema", "open_database", "refuse_reader", "resolved",
-    "rooted",
+    "rooted", "shown", "without_login", "without_value",
 ]
 
 VARIABLE = "env:"
@@ -29,6 +29,8 @@ VARIABLE = "env:"
 _FORM = "write it as postgresql://user@host/database, or sqlite:///file.db for a file, or env:NAME"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*(\+[A-Za-z0-9_.-]+)?")
 _PORT_MAX = 65535
+_TELLING = 3
+"""Letters of a password from which on it is taken out wherever it stands; a shorter one is in every other word."""
 
 
 class _Adapter(NamedTuple):
@@ -127,6 +129,14 @@ def shown(url: str) -> str:
     user = login.partition(":")[0]
     place = f"{scheme}{mark}{user}{'@' if user else ''}{behind}{'?' if query else ''}{query}"
     return without_password(place)
+
+
+def without_value(text: str, password: str) -> str:
+    """Return a driver's text without a password, whatever stands around it, and without others known by their shape."""
+    forms = {form for form in (password, quote(password, safe="")) if len(form) >= _TELLING}
+    for form in sorted(forms, key=len, reverse=True):
+        text = text.replace(form, HIDDEN)
+    return without_password(text)
 
 
 def _split(rest: str) -> tuple[str, str, str]:

@@ -12,9 +12,8 @@ import pymysql
 
 from onward import clock
 from onward.errors import DatabaseAway, OnwardError, QueryRefused, SettingInvalid, TableMissing, UsageError
-from onward.model.secret import without_password
 from onward.pipelines.tables.databases.patience import WAIT_VARIABLE, wait_s
-from onward.pipelines.tables.databases.urls import address_of, shown
+from onward.pipelines.tables.databases.urls import address_of, shown, without_value
 
 PORT = 3306
 _CONNECT_S = 10
@@ -103,8 +102,8 @@ class Server:
                 waited = clock.monotonic() - began
                 if not is_away(error):
                     msg = (
-                        f"The database '{self.shown}' does not let us in ({said(error)}). Look at user, password and "
-                        "name of the database in the URL of the source."
+                        f"The database '{self.shown}' does not let us in ({self.said(error)}). Look at user, password "
+                        "and name of the database in the URL of the source."
                     )
                     raise SettingInvalid(msg) from None
                 if waited >= limit_s:
@@ -134,8 +133,8 @@ class Server:
         """Return the error that says that the server is gone."""
         how = "has ended the connection" if waited is None else f"was not to be had for {waited:.0f} s"
         return DatabaseAway(
-            f"The database '{self.shown}' {how} ({said(error)}). What was copied stands. Run the same command again "
-            f"when it is back; {WAIT_VARIABLE} says how many seconds to wait."
+            f"The database '{self.shown}' {how} ({self.said(error)}). What was copied stands. Run the same command "
+            f"again when it is back; {WAIT_VARIABLE} says how many seconds to wait."
         )
 
     def told(self, error: BaseException, about: str) -> OnwardError:
@@ -144,25 +143,25 @@ class Server:
         if is_away(error):
             return self.away(error)
         if number in _TABLE_GONE:
-            msg = f"The table '{about}' of '{self.shown}' is not there, or is not to be seen ({said(error)})."
+            msg = f"The table '{about}' of '{self.shown}' is not there, or is not to be seen ({self.said(error)})."
             return TableMissing(msg)
         refused = QueryRefused(
-            f"The database '{self.shown}' refuses to read '{about}' ({number}: {said(error)}). Look at the table's "
-            "`where` and at the rights of its user."
+            f"The database '{self.shown}' refuses to read '{about}' ({number}: {self.said(error)}). Look at the "
+            "table's `where` and at the rights of its user."
         )
         refused.transient = number in _MAY_PASS
         return refused
+
+    def said(self, error: BaseException) -> str:
+        """Return what the server says, on one line, without password and full stop."""
+        words = error.args[1] if len(error.args) > 1 else str(error)
+        text = without_value(str(words), str(self._options["password"] or ""))
+        return " ".join(text.split()).rstrip(".") or type(error).__name__
 
 
 def is_away(error: BaseException) -> bool:
     """Say whether an error is about the connection, and not about the statement."""
     return isinstance(error, OSError | pymysql.err.InterfaceError) or _number(error) in _AWAY
-
-
-def said(error: BaseException) -> str:
-    """Return what the server says, on one line, without password and full stop."""
-    words = error.args[1] if len(error.args) > 1 else str(error)
-    return " ".join(without_password(str(words)).split()).rstrip(".") or type(error).__name__
 
 
 def _number(error: BaseException) -> int:

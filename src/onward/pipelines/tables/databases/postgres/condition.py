@@ -23,6 +23,7 @@ _CLOCK = r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d+)?)?"
 _OFFSET = r"\s*([Zz]|[+-](0\d|1[0-5])(:?[0-5]\d)?)"
 _TIME = rf"^\s*{_DATE}([Tt ]{_CLOCK}({_OFFSET})?)?\s*$"
 _WITH_OFFSET = rf":\d\d(\.\d+)?{_OFFSET}\s*$"
+_TOO_FINE = r"(\.\d{6})\d+"
 
 Piece = sql.Composable
 
@@ -93,11 +94,13 @@ def _within(selection: Selection, is_time: str | None) -> Piece:
         case "date":
             return _between(column, "date", first_date(start, zone).isoformat(), first_date(end, zone).isoformat())
         case "text":
+            # The server would round what is less than a microsecond, and so move a row into the next day.
+            cut = sql.SQL("regexp_replace({}, {}, {})").format(column, sql.Literal(_TOO_FINE), sql.Literal(r"\1"))
             return sql.SQL("CASE WHEN {} ~ {} THEN {} ELSE {} END").format(
                 column,
                 sql.Literal(_WITH_OFFSET),
-                _between(sql.SQL("{}::timestamptz").format(column), "timestamptz", _instant(start), _instant(end)),
-                _between(sql.SQL("{}::timestamp").format(column), "timestamp", _wall(start, zone), _wall(end, zone)),
+                _between(sql.SQL("{}::timestamptz").format(cut), "timestamptz", _instant(start), _instant(end)),
+                _between(sql.SQL("{}::timestamp").format(cut), "timestamp", _wall(start, zone), _wall(end, zone)),
             )
     msg = (
         f"The window column '{selection.window_column.name}' of '{selection.schema}.{selection.table}' is "

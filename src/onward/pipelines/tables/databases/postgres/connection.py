@@ -16,9 +16,8 @@ from psycopg.conninfo import conninfo_to_dict
 from onward import clock
 from onward.errors import DatabaseAway, OnwardError, QueryRefused, SettingInvalid, TableMissing, UsageError
 from onward.ledger.postgres_connection import is_passing
-from onward.model.secret import without_password
 from onward.pipelines.tables.databases import patience
-from onward.pipelines.tables.databases.urls import address_of, shown, without_login
+from onward.pipelines.tables.databases.urls import address_of, shown, without_login, without_value
 
 _PAUSES_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 _DEFAULTS = {
@@ -86,7 +85,7 @@ class Server:
                 waited = clock.monotonic() - began
                 if not is_passing(error):
                     msg = (
-                        f"The database '{self.shown}' does not let us in ({first_line(error)}). Look at user, password "
+                        f"The database '{self.shown}' does not let us in ({self.said(error)}). Look at user, password "
                         "and name of the database in the URL of the source."
                     )
                     raise SettingInvalid(msg) from None
@@ -105,13 +104,13 @@ class Server:
         """Return the error that says that the server is gone."""
         how = "has ended the connection" if waited is None else f"was not to be had for {waited:.0f} s"
         return DatabaseAway(
-            f"The database '{self.shown}' {how} ({first_line(error)}). What was copied stands. Run the same command "
+            f"The database '{self.shown}' {how} ({self.said(error)}). What was copied stands. Run the same command "
             f"again when it is back; {patience.WAIT_VARIABLE} says how many seconds to wait."
         )
 
     def told(self, error: Exception, state: str, about: str) -> OnwardError:
         """Return our error for one of the server's about a statement; its state has five letters."""
-        said = first_line(error)
+        said = self.said(error)
         if state in _TABLE_GONE:
             return TableMissing(f"The table '{about}' of '{self.shown}' is not there, or is not to be seen ({said}).")
         refused = QueryRefused(
@@ -121,11 +120,11 @@ class Server:
         refused.transient = state.startswith(_MAY_PASS)
         return refused
 
-
-def first_line(error: Exception) -> str:
-    """Return what the server says first, without password and full stop."""
-    lines = [line.strip() for line in without_password(str(error)).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__).rstrip(".")
+    def said(self, error: Exception) -> str:
+        """Return what the server says first, without password and full stop."""
+        text = without_value(str(error), str(self.options.get("password") or ""))
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        return (lines[0] if lines else type(error).__name__).rstrip(".")
 
 
 def statement(name: str) -> bytes:

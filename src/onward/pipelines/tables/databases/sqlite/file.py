@@ -29,7 +29,8 @@ def place_of(url: str) -> tuple[str, bool]:
     address = address_of(url)
     path, asked = address.database, address.query
     if address.host or not path or path == ":memory:" or not set(asked) <= _OPTIONS:
-        msg = f"'{printable(url.partition('?')[0])}' names no SQLite file. Write sqlite:///relative.db or sqlite:////absolute.db."
+        named = printable(url.partition("?")[0])
+        msg = f"'{named}' names no SQLite file. Write sqlite:///relative.db or sqlite:////absolute.db."
         raise DatabaseAway(msg)
     return path, asked.get("immutable", "0") not in ("0", "false", "")
 
