@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -114,3 +116,27 @@ def test_one_file_that_cannot_be_read_does_not_stop_the_others(file, tmp_path):
 
     assert first == third == hash_bytes(DATA)
     assert isinstance(second, FileNotFoundError)
+
+
+def test_a_signal_that_another_thread_takes_breaks_off_the_hashing_of_a_large_file(tmp_path: Path) -> None:
+    """The file is a hole of 200 GB, which takes minutes."""
+    path = tmp_path / "hole"
+    with path.open("wb") as file:
+        file.truncate(200 << 30)
+    code = f"""
+import signal, threading, time
+from onward.disk.hashing import hash_files
+
+def taken():
+    time.sleep(0.3)
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+threading.Thread(target=taken).start()
+try:
+    hash_files([{os.fsencode(path)!r}])
+except KeyboardInterrupt:
+    print("broken off")
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+
+    assert ran.stdout == "broken off\n", ran.stderr

@@ -5,13 +5,12 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import signal
 import stat
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
     from io import FileIO
     from pathlib import Path
 
@@ -21,6 +20,9 @@ _SMALL_BYTES = 4 << 20
 """So few and so small files are hashed before a pool of threads has started."""
 
 _WHOLE_MAX = 1 << 20
+_AWAKE_S = 0.1
+
+T = TypeVar("T")
 
 
 def hash_bytes(data: bytes) -> str:
@@ -112,27 +114,26 @@ def hash_files(paths: Iterable[bytes], *, threads: int | None = None) -> list[st
     off = False
     with ThreadPoolExecutor(max_workers=threads or os.cpu_count() or 1) as pool:
         try:
-            chunk = max(1, min(64, len(names) // 8))
-            with _signals_are_for_the_caller():
-                answers = pool.map(lambda name: _hash_or_error(name, lambda: off), names, chunksize=chunk)
-            return list(answers)
+            size = max(1, min(64, len(names) // 8))
+            parts = [names[at : at + size] for at in range(0, len(names), size)]
+            futures = [pool.submit(_hash_all, part, lambda: off) for part in parts]
+            return [digest for future in futures for digest in _awaited(future)]
         except BaseException:  # a signal: the pool waits for its threads, which may be deep in a great file
             off = True
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-@contextmanager
-def _signals_are_for_the_caller() -> Iterator[None]:
-    """Start threads that signals pass by, while the block lasts.
+def _awaited(future: Future[T]) -> T:
+    """Return what a thread answers, awake now and then.
 
-    The second of two signals at once goes to any thread that takes it, and that wakes nobody who waits for a lock.
+    A signal may go to any thread, and one that another thread takes wakes nobody who waits for a lock.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    from concurrent.futures import wait
+
+    while not future.done():
+        wait([future], timeout=_AWAKE_S)
+    return future.result()
 
 
 def _size_or_none(path: bytes) -> int:
@@ -140,6 +141,10 @@ def _size_or_none(path: bytes) -> int:
         return os.stat(path).st_size
     except OSError:
         return 0
+
+
+def _hash_all(names: list[bytes], is_off: Callable[[], bool]) -> list[str | OSError]:
+    return [_hash_or_error(name, is_off) for name in names]
 
 
 def _hash_or_error(path: bytes, is_off: Callable[[], bool] = lambda: False) -> str | OSError:
