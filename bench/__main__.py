@@ -11,7 +11,20 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import articles, commits, control, filings, lines, manifest, overheads, scans, sharing, tables
+from bench import (
+    articles,
+    asof,
+    commits,
+    control,
+    documents,
+    filings,
+    lines,
+    manifest,
+    overheads,
+    scans,
+    sharing,
+    tables,
+)
 from bench.measure import Row
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "benchmarks.md"
@@ -29,6 +42,8 @@ def every(tmp: Path, *, big: bool, folder: Path) -> Iterator[Row]:
     yield from filings.rows(folder)
     yield from tables.rows(tmp, big=big)
     yield from articles.rows(tmp, count=420 if big else 70)
+    yield from asof.rows(tmp, big=big)
+    yield from documents.rows(tmp, big=big)
 
 
 def line(row: Row) -> str:

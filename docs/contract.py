@@ -17,7 +17,7 @@ TESTS = DOCS.parent / "tests"
 ROWS = DOCS / "contract_rows.toml"
 KINDS = {
     "P": "path", "C": "class", "M": "method", "A": "attribute", "F": "flag", "S": "script", "J": "format",
-    "B": "behaviour", "N": "number", "D": "deployment",
+    "B": "behaviour", "N": "number", "D": "deployment", "E": "variable",
 }
 
 
@@ -109,7 +109,8 @@ def lines() -> list[str]:
         "Their origin is the founders' contract; ids, names and signatures are its own.",
         "A test that shows a row cites it: `@pytest.mark.contract(\"S0-014\")`.",
         "Old names and ours, side by side: [Coming from batch scripts](../howto/coming-from-batch-scripts.md),",
-        "[Coming from StatefulDataExtractor](../howto/coming-from-stateful-data-extractor.md).",
+        "[Coming from StatefulDataExtractor](../howto/coming-from-stateful-data-extractor.md),",
+        "[Coming from BatchIngestService](../howto/coming-from-batch-ingest-service.md).",
     ]
     for title, several in rows.items():
         found += ["", f"## {title}", ""]

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from onward.ledger.manifest.state_manifest import StateManifest
     from onward.model.validation import Check, Status, Validation
     from onward.pipelines.articles.faces import process_batch_task, save_single_document
+    from onward.pipelines.documents.config import BatchConfig
+    from onward.pipelines.documents.progress import BatchProgress
+    from onward.pipelines.documents.reading import open_documents
+    from onward.pipelines.documents.service import BatchIngestService
+    from onward.pipelines.documents.versions import delete_file_version, get_file_at_time, store_file_version
     from onward.pipelines.filings.faces import (
         SECPreprocessingPipeline,
         batch_parse_filings,
@@ -41,7 +46,10 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "BatchCheckpoint": "onward.runs.checkpoint",
+    "BatchConfig": "onward.pipelines.documents.config",
+    "BatchIngestService": "onward.pipelines.documents.service",
     "BatchPaused": "onward.errors",
+    "BatchProgress": "onward.pipelines.documents.progress",
     "BatchStopped": "onward.errors",
     "Check": "onward.model.validation",
     "CheckpointManager": "onward.runs.checkpoint",
@@ -61,24 +69,31 @@ _HOMES = {
     "Validation": "onward.model.validation",
     "batch_parse_filings": "onward.pipelines.filings.faces",
     "compute_file_hash": "onward.disk.hashing",
+    "delete_file_version": "onward.pipelines.documents.versions",
     "files": "onward.engine.file_source",
+    "get_file_at_time": "onward.pipelines.documents.versions",
     "json_files": "onward.engine.file_sink",
     "json_lines": "onward.engine.lines_sink",
     "json_lines_source": "onward.engine.lines_source",
     "json_segments": "onward.engine.segments_sink",
+    "open_documents": "onward.pipelines.documents.reading",
     "open_tables": "onward.pipelines.tables.dataset",
     "process_batch_incremental": "onward.pipelines.filings.faces",
     "process_batch_task": "onward.pipelines.articles.faces",
     "retry": "onward.retries",
     "save_single_document": "onward.pipelines.articles.faces",
     "settings": "onward.runs.context",
+    "store_file_version": "onward.pipelines.documents.versions",
     "text_files": "onward.engine.file_sink",
     "with_retry_logging": "onward.retries",
 }
 
 __all__ = [
     "BatchCheckpoint",
+    "BatchConfig",
+    "BatchIngestService",
     "BatchPaused",
+    "BatchProgress",
     "BatchStopped",
     "Check",
     "CheckpointManager",
@@ -99,17 +114,21 @@ __all__ = [
     "__version__",
     "batch_parse_filings",
     "compute_file_hash",
+    "delete_file_version",
     "files",
+    "get_file_at_time",
     "json_files",
     "json_lines",
     "json_lines_source",
     "json_segments",
+    "open_documents",
     "open_tables",
     "process_batch_incremental",
     "process_batch_task",
     "retry",
     "save_single_document",
     "settings",
+    "store_file_version",
     "text_files",
     "with_retry_logging",
 ]

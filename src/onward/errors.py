@@ -534,6 +534,47 @@ class LlmAnswerInvalid(ItemError):
         self.problem = problem
 
 
+class EmbedderUnavailable(ItemError):
+    """The service that makes vectors was not reached, was busy or had failed, also when it was asked again.
+
+    Attributes:
+        host: Host and port of the service.
+    """
+
+    slug = "embedder-unavailable"
+    transient = True
+
+    def __init__(self, host: str, problem: str) -> None:
+        super().__init__(
+            f"The embedding endpoint at '{host}' gave no vectors: {problem}. See whether it runs and is reached from "
+            "here; `endpoint.timeout_s` says how long it is waited for."
+        )
+        self.host = host
+
+
+class EmbedderRefused(ItemError):
+    """The service that makes vectors does not take what it is asked; it is asked no second time.
+
+    Attributes:
+        host: Host and port of the service.
+    """
+
+    slug = "embedder-refused"
+
+    def __init__(self, host: str, problem: str) -> None:
+        super().__init__(
+            f"The embedding endpoint at '{host}' does not do what it is asked: {problem}. See `endpoint.model`, "
+            "`endpoint.dimensions` and the key that `endpoint.api_key_env` names."
+        )
+        self.host = host
+
+
+class VersionRefused(ItemError):
+    """A version that was handed over could not be made into chunks; it waits in quarantine and is not recorded."""
+
+    slug = "version-refused"
+
+
 class RunDied(ItemError):
     """Run after run ended while it held this item, at last with no other item in flight."""
 

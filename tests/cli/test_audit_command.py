@@ -19,6 +19,7 @@ from onward.errors import NotFound, UsageError
 from onward.ledger.journal import chain, pack
 from onward.ledger.sqlite import SqliteLedger
 from onward.ledger.sqlite_file import register_vfs
+from onward.model.record import Document, Validity
 
 HOSTILE = "=HYPERLINK('x') <script>alert(1)<!script> &amp;.txt"
 
@@ -290,6 +291,26 @@ def test_who_when_and_why_are_told(farm):
     assert ("b.txt", "content-changed") in tries
     assert ("a.txt", "new") in tries
     assert all(line["who"] for line in lines if line["event"] != "job-created")
+
+
+def test_what_is_said_of_a_document_and_since_when_is_told(farm):
+    ledger = SqliteLedger(str(farm.state / "ledger.db"))
+    item = next(ledger.known_all(1)).item
+    with ledger.transaction(1, now=1) as tx:
+        tx.put(Document(1, 1, "guide.md"))
+        tx.put(Validity(1, 1_000_000, 3, 1, 1, item.id, 1, b"\xab" * 32))
+        tx.put(Validity(1, 2_000_000, 0, 2, 1, item.id, None, None))
+    ledger.close()
+
+    *_, document, made, ended = json.loads(exported(farm, "json"))["lines"]
+
+    assert (document["event"], document["subject"]) == ("document-recorded", "guide.md")
+    assert (made["event"], made["subject"]) == ("timeline-recorded", item.key)
+    assert made["what"] == (
+        f"document 1 is sha256:{'ab' * 32} from 1970-01-01T00:00:01.000000+00:00 on (sequence 3, serial 1)"
+    )
+    assert ended["what"] == "document 1 is no more from 1970-01-01T00:00:02.000000+00:00 on (sequence 0, serial 2)"
+    assert made["values"]["valid_from"] == "1970-01-01T00:00:01.000000+00:00"
 
 
 def test_a_broken_chain_marks_every_line_from_there_on(farm):

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import sha256
 from itertools import islice
 
 from onward.ledger.base import Ledger, Reader
-from onward.model.record import Attempt, Container, Control, Item, Job, Publish, Receipt, RecipeRow, Run, Version
+from onward.model.record import (
+    Attempt,
+    Container,
+    Control,
+    Document,
+    Item,
+    Job,
+    Publish,
+    Receipt,
+    RecipeRow,
+    Run,
+    Validity,
+    Version,
+)
 
 NOW = 1_766_932_222_123_456
 
@@ -64,6 +78,15 @@ def a_receipt(row_id: int, job_id: int, item_id: int, run_id: int, **other: obje
         row_id, job_id, item_id, run_id, digest(("question", row_id)), '{"model":"m"}', '["ä"]', 120 + row_id, 7, 333,
         NOW + row_id,
     )
+    return row._replace(**other)
+
+
+def a_document(row_id: int, job_id: int, key: str | None = None) -> Document:
+    return Document(row_id, job_id, f"doc-{row_id}.md" if key is None else key)
+
+
+def a_validity(document_id: int, valid_from: int, item_id: int, **other: object) -> Validity:
+    row = Validity(document_id, valid_from, 0, 1, NOW, item_id, 1, digest(("bytes", document_id, valid_from)))
     return row._replace(**other)
 
 
@@ -134,6 +157,18 @@ def answers(ledger: Reader, *, with_hashes: bool = True) -> dict[str, object]:
             "spent": ledger.spent(job.id),
             "spent_by_run": [ledger.spent_by_run(run.id) for run in runs],
             "spent_by_item": [list(ledger.spent_by_item(run.id)) for run in runs],
+            "documents": (documents := list(ledger.documents(job.id))),
+            "document": [ledger.document(job.id, row.key) for row in documents],
+            "validities": (timelines := [list(ledger.validities(row.id)) for row in documents]),
+            "in slot": [[ledger.last_in_slot(*row[:3]) for row in timeline] for timeline in timelines],
+            "as of": [
+                [
+                    list(ledger.tree_at(job.id, *asked)),
+                    [list(_timeline(ledger, row.id, *asked)) for row in documents],
+                    [ledger.validity_at(row.id, *asked) for row in documents],
+                ]
+                for asked in ((NOW, None), (NOW + 2, NOW + 1), (NOW + 9, None))
+            ],
             "archives": ledger.archives(job.id),
             "head": head if with_hashes else head.seq,
             "journal": [entry if with_hashes else entry[:-1] for entry in ledger.journal(job.id)],
@@ -142,6 +177,10 @@ def answers(ledger: Reader, *, with_hashes: bool = True) -> dict[str, object]:
         }
     told["memo"] = [ledger.memo(name) for name in ("a", "b", "c")]
     return told
+
+
+def _timeline(ledger: Reader, document_id: int, until: int, known_at: int | None) -> Iterator[Validity]:
+    return ledger.validities(document_id, until=until, known_at=known_at)
 
 
 def first(ledger: Reader, job_id: int, count: int) -> list[str]:

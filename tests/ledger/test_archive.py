@@ -161,6 +161,33 @@ def test_a_rebuild_works_with_the_files_in_place(path: str) -> None:
     ledger.close()
 
 
+def test_timelines_are_rebuilt_from_what_was_archived_and_what_was_not(path: str) -> None:
+    ledger = SqliteLedger(path)
+    rows_of_timelines = []
+    for at in range(6):
+        run = rows.a_run(10 + at, 1)
+        with ledger.transaction(1, now=rows.NOW) as tx:
+            tx.put(run)
+            tx.put(rows.a_document(1 + at % 2, 1))
+            tx.put(row := rows.a_validity(1 + at % 2, rows.NOW - at, 7, content=None if at == 3 else b"c" * 32))
+        rows_of_timelines.append(row)
+    ledger.close()
+    archive(path, "filings", before="run_13")
+    before = answers(path)
+    ledger = SqliteLedger(path)
+    ledger._db.execute("DELETE FROM validity")
+    ledger._db.execute("DELETE FROM document")
+    ledger.close()
+    assert answers(path) != before
+
+    rebuild(path)
+
+    assert answers(path) == before
+    ledger = SqliteLedger(path, writes=False)
+    assert sorted(ledger.rows_of("validity")) == sorted(rows_of_timelines)
+    ledger.close()
+
+
 def test_a_file_that_is_missing_is_named(path: str) -> None:
     archive(path, "filings")
     file = the_file(path)

@@ -16,7 +16,7 @@ import apsw
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ledger_rows import NOW, a_control, fill
+from ledger_rows import NOW, a_control, a_document, a_validity, fill
 
 from onward.errors import LedgerDamaged
 from onward.ledger import journal
@@ -375,6 +375,13 @@ TABLE_EDITS = {
     "control": (
         "INSERT INTO control VALUES (1, 1, 'stop', 'Eve', 'host', 1, '', 1, NULL)", "row-added", "no entry wrote it",
     ),
+    "document": (
+        "INSERT INTO document VALUES (1, 1, 'a.md')", "row-added", "no entry wrote it",
+    ),
+    "validity": (
+        "INSERT INTO validity VALUES (1, 5, 0, 1, 6, 1, 1, zeroblob(32))", "row-added",
+        "row 1/5/0/1 is not what the journal says: no entry wrote it",
+    ),
     "receipt": (
         "INSERT INTO receipt VALUES (1, 1, 1, 1, zeroblob(32), '{}', '{}', 0, 0, 0, 1)", "row-added",
         "no entry wrote it",
@@ -393,6 +400,36 @@ def test_a_row_that_was_changed_beside_the_journal_is_found_in_every_table(fille
     assert found.what.startswith(f"table {table}: row ")
     assert what in found.what
     assert audited(filled).jobs[0].broken_at is None
+
+
+def test_every_row_of_a_timeline_is_told_apart_by_all_four_columns_of_its_key(tmp_path):
+    path = str(tmp_path / "ledger.db")
+    ledger = SqliteLedger(path)
+    fill(ledger, 10)
+    fill(ledger, 10, name="articles")
+    for job_id, document_id, item_id in ((1, 1, 1), (2, 2, 11)):
+        with ledger.transaction(job_id, now=NOW) as tx:
+            tx.put(a_document(document_id, job_id))
+            for at in range(8):
+                slot = {"sequence": at // 2 % 2, "serial": 1 + at % 2}
+                tx.put(a_validity(document_id, NOW + at // 4, item_id, **slot))
+    ledger.close()
+    assert audited(path).findings == []
+    tamper(
+        path,
+        f"DELETE FROM validity WHERE document_id = 1 AND valid_from = {NOW} AND sequence = 1 AND serial = 2",
+        f"UPDATE validity SET number = 5 WHERE document_id = 2 AND valid_from > {NOW} AND sequence + serial = 1",
+        f"INSERT INTO validity VALUES (1, {NOW}, 1, 9, {NOW}, 1, 1, NULL)",
+        keeps_head=True,
+    )
+
+    found = [(one.kind, one.what.partition(" is ")[0].rpartition(" ")[2]) for one in audited(path).findings]
+    mine = [one.kind for one in audited(path, 1).findings]
+
+    assert found == [
+        ("row-missing", f"1/{NOW}/1/2"), ("row-added", f"1/{NOW}/1/9"), ("row-altered", f"2/{NOW + 1}/0/1"),
+    ]
+    assert mine == ["row-missing", "row-added"]
 
 
 def test_a_table_that_was_emptied_is_found_row_by_row_and_counted(filled):

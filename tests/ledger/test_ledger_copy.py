@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from ledger_rows import NOW, a_job, answers, fill
+from ledger_rows import NOW, a_document, a_job, a_validity, answers, fill
 
 from farm import Farm
 from onward.errors import JobBusy, LedgerDamaged, LedgerError, NotFound
@@ -47,6 +47,10 @@ def file(tmp_path: Path) -> str:
         job = fill(ledger, 5, name="\0\x01 second")
         with ledger.transaction(job.id, now=NOW) as tx:
             tx.put_memo("a", b"cache")
+            for document_id in (1, 2):
+                tx.put(a_document(document_id, job.id))
+                for at in (3, 1, 2):
+                    tx.put(a_validity(document_id, NOW + at, 46, sequence=-at, serial=at))
     archive(path, "filings")
     return path
 
@@ -59,7 +63,7 @@ def test_a_copy_there_and_back_is_the_same_record(file, postgres, tmp_path):
     places = [file, postgres.url, str(tmp_path / "back" / "ledger.db"), other]
     assert _everything(places[0]) == _everything(places[1]) == _everything(places[2]) == _everything(places[3])
     assert there["is_new"] is back["is_new"] is across["is_new"] is True
-    assert there["journal_entries"] == back["journal_entries"] == 16
+    assert there["journal_entries"] == back["journal_entries"] == 17
     for place in places:
         with open_audit(place) as auditor:
             assert auditor.audit(None, {}).findings == []

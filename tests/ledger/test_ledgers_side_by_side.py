@@ -18,11 +18,13 @@ from ledger_rows import (
     NOW,
     a_container,
     a_control,
+    a_document,
     a_job,
     a_publish,
     a_receipt,
     a_recipe,
     a_run,
+    a_validity,
     a_version,
     an_attempt,
     an_item,
@@ -39,7 +41,7 @@ from onward.model.record import TABLES
 from onward.model.states import ItemState, Outcome, Request, RunStatus
 
 KINDS = ("job", "run", "recipe", "container", "item", "attempt", "version", "publish", "confirm", "control", "receipt",
-         "signature", "forget", "forget all", "memo", "archive")
+         "document", "validity", "validity", "signature", "forget", "forget all", "memo", "archive")
 SMALL = st.integers(0, 7)
 OPERATIONS = st.lists(st.tuples(st.sampled_from(KINDS), SMALL, SMALL), max_size=8)
 
@@ -160,6 +162,7 @@ class World:
         self.containers = [row.id for row in reader.containers(job.id)]
         self.controls = [row.id for row in reader.controls(job.id)]
         self.items = {known.item.id: known.item for known in reader.known_all(job.id)}
+        self.documents = [row.id for row in reader.documents(job.id)]
         self.receipts = [row.id for item_id in self.items for row in reader.receipts_of_item(item_id)]
 
     def apply(self, kind, a, b, txs) -> None:
@@ -204,6 +207,15 @@ class World:
                 item_id, run_id = self._pick(list(self.items), a), self._pick(self.runs, b)
                 row = a_receipt(self._id(txs, "receipt", self.receipts, a), self.job.id, item_id, run_id)
                 self._put(txs, row._replace(digest=digest(("question", b % 4)), tokens_in=a, cost_micro=a * b))
+            case "document":
+                document_id = self._id(txs, "document", self.documents, a)
+                self._put(txs, a_document(document_id, self.job.id, f"doc-{'ä' * b}{document_id}.md"))
+            case "validity" if self.documents and self.items:
+                row = a_validity(self._pick(self.documents, a), NOW + b % 3, self._pick(list(self.items), b))
+                self._put(txs, row._replace(
+                    sequence=a % 3 - 1, serial=a // 3 + 1, recorded_at=NOW + a, number=b or None,
+                    content=None if (a + b) % 3 == 0 else digest(b),
+                ))
             case "signature" if self.containers:
                 for tx in txs:
                     tx.put_signature(SignatureRow(self._pick(self.containers, a), bytes([b]), b"o", "[]", "[1]"))

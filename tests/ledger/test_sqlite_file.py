@@ -15,7 +15,18 @@ from pathlib import Path
 
 import apsw
 import pytest
-from ledger_rows import NOW, a_container, a_control, a_publish, a_version, answers, fill, first
+from ledger_rows import (
+    NOW,
+    a_container,
+    a_control,
+    a_document,
+    a_publish,
+    a_validity,
+    a_version,
+    answers,
+    fill,
+    first,
+)
 
 from onward.disk.lock import FileLock
 from onward.errors import LedgerDamaged, LedgerError, LedgerTooNew, OutputTaken
@@ -464,6 +475,9 @@ def test_a_ledger_of_the_first_schema_is_brought_up_to_date_with_every_row(first
         tx.put(a_publish(9, 2, kind="retract"))
         tx.put(a_control(1, 1))
         tx.put(a_version(1, 9, 1, facts='{"rows": 3}'))
+        tx.put(a_document(1, 1))
+        tx.put(a_validity(1, NOW, 1))
+    assert [row for _, row in ledger.tree_at(1, NOW)] == [a_validity(1, NOW, 1)]
     assert [row.kind for row in ledger.publishes(1)] == ["quarantine", "retract"]
     ledger.close()
     reader = SqliteLedger(path, writes=False)

@@ -28,6 +28,8 @@ COMMANDS = {
     "report": ("report", "Show what a run did, as text, JSON or a page."),
     "check": ("report", "Say whether what a run made still holds."),
     "verify": ("verify", "Compare what the ledger says with what is really there."),
+    "as-of": ("documents", "Say what documents were at an instant; restore them."),
+    "search": ("documents", "Search documents, as they are or as they were."),
     "windows": ("windows", "Show every day of every table: done, missing, failed, drifted, late."),
     "validate": ("windows", "Prove that no day is missing, twice, open or drifted; say what to run."),
     "test-connection": ("tables", "Say whether the databases of a tables.toml are reached."),

@@ -158,7 +158,12 @@ class _Plain(Watcher):
         click.echo(f"job {printable(job)}: {printable(place)} → {printable(out)}", err=True)
 
     def recovered(self, recovery: Recovery) -> None:
-        if not recovery.is_empty:
+        if recovery.mended:
+            click.echo(
+                f"others wrote to where results go: {recovery.mended} parts were missing, altered or nobody's; mended",
+                err=True,
+            )
+        if not recovery._replace(mended=0).is_empty:
             click.echo(
                 f"recovered from an earlier run that did not end: {recovery.published} results delivered, "
                 f"{recovery.lost} attempts lost, {recovery.reopened} reopened, {recovery.removed} leftovers removed",

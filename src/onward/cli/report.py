@@ -89,7 +89,7 @@ def check(ctx: click.Context, /, run: str, validate: bool, state: str | None, as
         to = outlet(given_again(job, workspace), workspace)
         trial = sink = None
         if validate:
-            pipeline: Pipeline | None = find_pipeline(job.pipeline, root=workspace.root).bound(to.out, settings_of(job))
+            pipeline: Pipeline | None = find_pipeline(job.pipeline, root=workspace.root).bound(to, settings_of(job))
         else:
             pipeline = pipeline_to_look(job, workspace, to, find_pipeline)
         if pipeline is not None:

@@ -23,6 +23,7 @@ from onward.model.record import (
     Attempt,
     Container,
     Control,
+    Document,
     Item,
     Job,
     Publish,
@@ -30,6 +31,7 @@ from onward.model.record import (
     RecipeRow,
     Row,
     Run,
+    Validity,
     Version,
     to_digest,
 )
@@ -277,6 +279,13 @@ class _Teller:
                 tokens = f"{row.tokens_in} tokens in, {row.tokens_out} out"
                 what = f"{amount(row.cost_micro)} for the answer to question {to_digest(row.digest)}, {tokens}"
                 return _Told("answer-paid", self._key(row.item_id, keys), what, row.question)
+            case Document():
+                return _Told("document-recorded", row.key)
+            case Validity():
+                since, place = clock.text(row.valid_from), f"sequence {row.sequence}, serial {row.serial}"
+                holds = "is no more" if row.content is None else f"is {to_digest(row.content)}"
+                what = f"document {row.document_id} {holds} from {since} on ({place})"
+                return _Told("timeline-recorded", self._key(row.item_id, keys), what)
             case None:
                 return _Told("publish-confirmed", self._key(identity[0], keys))
 

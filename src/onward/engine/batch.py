@@ -52,6 +52,10 @@ MANIFEST = ".manifest.json"
 """What a manifest is called, unless somebody says otherwise; stands in the input folder."""
 
 
+HANDED_OVER = "handed_over"
+"""Stands in the options of a job whose last run looked at no input: a program handed its versions over."""
+
+
 _NEW_JOB = -1
 """Stands for a job that has no row yet, where a plan supposes that it has items."""
 
@@ -210,7 +214,7 @@ class Batch:
         )
         if pipeline.check_settings is not None:
             pipeline.check_settings({name: setting.value for name, setting in gathered.items()})
-        pipeline = pipeline.bound(to.out, {name: setting.value for name, setting in gathered.items()})
+        pipeline = pipeline.bound(to, {name: setting.value for name, setting in gathered.items()})
         if way is not None:
             pipeline = pipeline.with_parts(_another_way(pipeline, way, options.executor), pipeline.sink)
         pipeline.source.check(place)
@@ -574,7 +578,7 @@ class Batch:
         manifest = self.options.manifest
         keeps = {} if manifest is None or manifest is False else {"manifest": self.workspace.relative(self._manifest())}
         return json.dumps({
-            **json.loads(before),
+            **{name: value for name, value in json.loads(before).items() if name != HANDED_OVER},
             **keeps,
             **({"out_variable": self.outlet.variable} if self.outlet.variable else {}),
             **({"terms": self.terms} if self.terms is not None else {}),
@@ -622,7 +626,7 @@ class Batch:
             memo=code.memo,
             wish=Wish(
                 full=self.options.full, force=frozenset(self.options.force), rehash=self.options.rehash,
-                prunes=self.options.prune_deleted, only_failed=self.options.only_failed,
+                prunes=self._prunes(), only_failed=self.options.only_failed,
                 requires_outputs=self.options.require_outputs,
             ),
             validates=self.options.validate,
@@ -634,6 +638,10 @@ class Batch:
             prunes_whatever=self.options.yes,
             budget=self.budget,
         )
+
+    def _prunes(self) -> bool:
+        options = self.options
+        return options.prune_deleted or (self.pipeline.follows_deletions and not options.only_failed)
 
     def new_run(self, context: RunContext, metadata: RunMetadata) -> Run:
         """Return the row of a run that is about to begin."""

@@ -62,9 +62,9 @@ def job_at_hand(
     ledger = open_ledger(workspace.ledger, writes=writes)
     try:
         job = find_job(ledger, name)
-        out = outlet(given_again(job, workspace), workspace).out
-        pipeline = find_pipeline(job.pipeline, root=workspace.root).bound(out, settings_of(job))
-        yield JobAtHand(workspace, ledger, job, pipeline, workspace.absolute(job.source), out)
+        to = outlet(given_again(job, workspace), workspace)
+        pipeline = find_pipeline(job.pipeline, root=workspace.root).bound(to, settings_of(job))
+        yield JobAtHand(workspace, ledger, job, pipeline, workspace.absolute(job.source), to.out)
     finally:
         ledger.close()
 
@@ -81,7 +81,7 @@ def pipeline_to_look(job: Job, workspace: Workspace, to: Outlet, find_pipeline: 
     if are_files and ":" in job.pipeline:
         return None
     try:
-        return find_pipeline(job.pipeline, root=workspace.root).bound(to.out, settings_of(job))
+        return find_pipeline(job.pipeline, root=workspace.root).bound(to, settings_of(job))
     except PipelineInvalid as error:
         if are_files and error.__cause__ is None:
             return None  # one that a program put together, and only that program knows

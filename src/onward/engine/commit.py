@@ -24,6 +24,7 @@ from onward.engine.publish import Blocked, Delivery, publish
 from onward.engine.recipe_book import RecipeBook
 from onward.engine.scan import ContainerState
 from onward.engine.standing import Standing
+from onward.engine.timeline import Timeline
 from onward.errors import OutputCollides
 from onward.ledger.base import Ledger, Transaction
 from onward.model.attempt import after_failure
@@ -223,6 +224,7 @@ class Committer:
         deliveries: list[tuple[Finished, Delivery]] = []
         hit(FaultPoint.BEFORE_COMMIT)
         with self._ledger.transaction(self._job_id, now=now, fence=self._run_id) as tx:
+            timeline = Timeline(tx, self._job_id, now)
             for _, delivery in unconfirmed:
                 tx.drop_publish(delivery.publish.item_id)
             for finished, stuck_one in blocked:
@@ -236,7 +238,7 @@ class Committer:
                     tx.put_signature(row)
             for end in ended:
                 if end.report.failure is None:
-                    deliveries.append(self._write_success(end, tx, now))
+                    deliveries.append(self._write_success(end, tx, now, timeline))
                 else:
                     done = self._write_failure(end, tx, now, evidence)
                     if isinstance(done, Finished):
@@ -303,15 +305,20 @@ class Committer:
         name = token(self._run_id, item.id, serial)
         return Task(item.id, serial, planned.key, planned.entry.locator, name), planned
 
-    def _write_success(self, ended: _Ended, tx: Transaction, now: int) -> tuple[Finished, Delivery]:
+    def _write_success(
+        self, ended: _Ended, tx: Transaction, now: int, timeline: Timeline
+    ) -> tuple[Finished, Delivery]:
         report, planned, _ = ended
         item, old = _known(planned)
         content = _blob(report.content)
         assert content is not None
         recipe_id = self._recipes.row_id(report.reads, tx)
         output = self._sink.output_of(planned.key)
+        valid_from = now if report.valid_from is None else report.valid_from
+        if report.dated is not None:
+            valid_from = timeline.record(report.dated, valid_from, item, report.serial, content)
         version = Version(
-            item.id, report.serial, now, now if report.valid_from is None else report.valid_from, content, recipe_id,
+            item.id, report.serial, now, valid_from, content, recipe_id,
             report.input_size, report.input_mtime_ns, output, to_blob(report.digest), report.size_bytes,
             report.mtime_ns, report.validation, report.facts,
         )

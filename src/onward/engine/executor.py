@@ -52,10 +52,18 @@ class Failure(NamedTuple):
     printed: str = ""
 
 
+class Dated(NamedTuple):
+    """Which document a result is a version of; see `pipeline.TellsValidity`."""
+
+    document: str
+    sequence: int | None
+    is_deletion: bool
+
+
 class Report(NamedTuple):
     """What came of one attempt: the staged result or the failure, and what was read for it.
 
-    `facts` and `valid_from` are what the source says of the result; see `pipeline.TellsFacts`.
+    `facts`, `valid_from` and `dated` are what the source says of the result; see `pipeline.TellsFacts`.
     """
 
     item_id: int
@@ -73,6 +81,7 @@ class Report(NamedTuple):
     failure: Failure | None
     facts: str | None = None
     valid_from: int | None = None
+    dated: Dated | None = None
 
 
 class Executor(Protocol):

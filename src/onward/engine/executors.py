@@ -14,7 +14,7 @@ from onward.errors import UsageError
 
 if TYPE_CHECKING:
     from onward.engine.courier import Courier
-    from onward.engine.executor import Assignment, Executor
+    from onward.engine.executor import Assignment, Executor, Report, Task
 
 DEFAULT = "local"
 _ELSEWHERE = {"celery": "celery"}
@@ -39,6 +39,12 @@ def find_executor(name: str) -> Callable[[Assignment], Executor]:
         msg = f"There is no executor '{name}'; use {', '.join((DEFAULT, *_ELSEWHERE))}."
         raise UsageError(msg) from error
     return start
+
+
+def bench(assignment: Assignment) -> Callable[[Task], Report]:
+    """Return what makes an attempt in this process."""
+    made: Callable[[Task], Report] = importlib.import_module("onward.workers.attempt").Bench(assignment).attempt
+    return made
 
 
 def is_elsewhere(name: str) -> bool:

@@ -72,6 +72,9 @@ class FaultPoint(StrEnum):
     # passed where a window becomes a commit of a Delta table
     DELTA_LINKED = "delta-linked"
     DELTA_COMMITTED = "delta-committed"
+    # Where results are versions of documents: between the library and the store.
+    SHELVED = "shelved"
+    STORED = "stored"
 
 
 _ALL = tuple(FaultPoint)

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from onward.disk import walk
-from onward.disk.durable import FileSystem, remove_folder
-from onward.disk.hashing import hash_bytes, hash_file, hash_files
+from onward.disk.durable import remove_folder
+from onward.disk.hashing import hash_files
 from onward.disk.history import Kept
 from onward.disk.look_ahead import LookAhead
 from onward.disk.staging import PRIVATE, Staging
 from onward.engine.pipeline import Staged
+from onward.engine.staged_files import StagedFiles, has_digest
 from onward.errors import ResultInvalid, UsageError
 from onward.model.item import collision_form, output_path, printable
 from onward.model.secret import without_password
@@ -63,15 +63,13 @@ def text_files(*, suffix: str = ".txt") -> FileSink:
     return FileSink(suffix, encode)
 
 
-class FileSink:
+class FileSink(StagedFiles):
     """See `json_files`."""
 
     def __init__(self, suffix: str, encode: Callable[[object], bytes]) -> None:
+        super().__init__()
         self.suffix = suffix
         self._encode = encode
-        self._staging: Staging | None = None
-        self._file_system: FileSystem | None = None
-        self._changed_folders: set[str] = set()
         self._ahead: LookAhead | None = None
 
     names_by_stem = True
@@ -88,22 +86,11 @@ class FileSink:
 
     def prepare(self, out: str) -> None:
         """Make the output and staging folders and hold their file system open."""
-        if self._file_system is not None:
-            msg = "This pipeline object is running already; a second run at the same time needs one of its own."
-            raise UsageError(msg)
-        self._staging = Staging(out)
-        self._staging.create()
-        self._file_system = FileSystem(out)
+        self._open(Staging(out))
 
     def attach(self, out: str) -> None:
         """Look at an output folder without making anything in it."""
         self._staging = Staging(out)
-
-    @property
-    def staging(self) -> Staging:
-        """The staging folder, once prepared."""
-        assert self._staging is not None, "prepare or attach comes first"
-        return self._staging
 
     def output_of(self, key: str) -> str:
         """Return the path of a key's output, relative to the output folder."""
@@ -112,14 +99,6 @@ class FileSink:
     def stage(self, name: str, value: object, *, key: str) -> Staged:
         """Encode a result and write it to staging, not yet durable."""
         return self._write(name, self._encode(value))
-
-    def stage_evidence(self, name: str, document: Mapping[str, object]) -> Staged:
-        """Write the evidence of a quarantined item to staging."""
-        return self._write(name, json.dumps(document, indent=1, ensure_ascii=True).encode() + b"\n")
-
-    def _write(self, name: str, data: bytes) -> Staged:
-        st = self.staging.write(name, data)
-        return Staged(hash_bytes(data), st.st_size, st.st_mtime_ns)
 
     def has_old(self, digest: str) -> bool:
         """Say whether an output that had this digest is kept."""
@@ -162,54 +141,15 @@ class FileSink:
     def finish(self, order: Callable[[], Iterable[str]]) -> None:
         """Do nothing: each file has had its final form since it was published."""
 
-    def sync(self, names: Sequence[str]) -> None:
-        """Make staged files durable, together."""
-        assert self._file_system is not None
-        self._file_system.sync_files([self.staging.path(name) for name in names])
-
     def keep_old(self, output: str, recorded: tuple[str, int, int] | None) -> None:
         """Link what stands at an output path into the history."""
         digest = self.staging.keep_old(output, recorded)
         if digest is not None:
             self._changed_folders.add(os.path.dirname(self.staging.history.path(digest)))
 
-    def publish(self, name: str, output: str) -> None:
-        """Rename a staged file to its final name."""
-        self._changed_folders.update(self.staging.publish(name, output))
-
-    def published_before(self, output: str) -> None:
-        """Sync the folder of a file that was renamed before."""
-        self._changed_folders.add(os.path.dirname(self.staging.final(output)))
-
-    def retract(self, output: str) -> None:
-        """Remove an output or evidence that is no longer true."""
-        folder = self.staging.remove_output(output)
-        if folder is not None:
-            self._changed_folders.add(folder)
-
-    def sync_published(self) -> None:
-        """Make every name that changed since the last call durable."""
-        assert self._file_system is not None
-        self._file_system.sync_folders(self._changed_folders)
-        self._changed_folders.clear()
-
-    def has_staged(self, name: str, digest: str) -> bool:
-        """Say whether a staged file is there with this digest."""
-        return _has(self.staging.path(name), digest)
-
-    def is_taken(self, output: str) -> bool:
-        """Say whether a folder, or something else that is neither file nor link, stands at an output path."""
-        try:
-            mode = os.lstat(self.staging.final(output)).st_mode
-        except FileNotFoundError:
-            return False
-        except OSError:
-            return True
-        return not (stat.S_ISREG(mode) or stat.S_ISLNK(mode))
-
     def has_published(self, output: str, digest: str) -> bool:
         """Say whether an output file is there with this digest."""
-        return _has(self.staging.final(output), digest)
+        return has_digest(self.staging.final(output), digest)
 
     def look_ahead(self, containers: Sequence[str], close_in_child: Callable[[], None]) -> None:
         """Begin to look at the folders that mirror these containers, in another process."""
@@ -248,29 +188,10 @@ class FileSink:
             for name in sorted(names):
                 yield os.path.relpath(os.path.join(folder, name), root)
 
-    def drop(self, names: Sequence[str]) -> None:
-        """Remove staged files that will not be published."""
-        for name in names:
-            self.staging.discard(name)
-
-    def discard(self, wanted: set[str]) -> list[str]:
-        """Remove staged files of ours that nothing wants."""
-        orphans = self.staging.orphans(wanted)
-        self.drop(orphans)
-        return orphans
-
     def close(self) -> None:
         """Let go of the file system, and of whoever looks ahead."""
         if self._ahead is not None:
             self._ahead.close()
             self._ahead = None
-        if self._file_system is not None:
-            self._file_system.close()
-            self._file_system = None
+        super().close()
 
-
-def _has(path: str, digest: str) -> bool:
-    try:
-        return hash_file(path) == digest
-    except OSError:
-        return False

@@ -113,7 +113,7 @@ class OutputsSource:
                 job = self._job(opened, place)
                 assert opened.ledger is not None
                 to = outlet(self._out or given_again(job, opened.workspace), opened.workspace)
-                sink = self.pipeline.bound(to.out, {}).sink
+                sink = self.pipeline.bound(to, {}).sink
                 tell_owner(sink, opened.ledger, job)
             sink.attach(to.out)
             self._sink, self._pid = sink, os.getpid()

@@ -1,7 +1,7 @@
 """What a pipeline is: source → steps → sink, and the protocols that the engine asks of each.
 
 The four rooms use nothing that a user cannot. A step is a plain function: the first one takes the item, each further
-one the value before it, and any of them may ask for `config` or `receipts` by name. Nothing here runs a step.
+one the value before it, and any of them may ask for `config`, `receipts` or `sink` by name. Nothing here runs a step.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from onward.ledger.base import Reader
     from onward.model.record import Job
     from onward.model.validation import Check
+    from onward.runs.outlet import Outlet
 
 Step = Callable[..., object]
 CheckFunction = Callable[..., "Check | Iterable[Check] | bool | str | None"]
@@ -97,6 +98,30 @@ class TellsFacts(Protocol):
     @property
     def valid_from(self) -> int:
         """Since when the result is true in the world, microseconds since 1970, UTC."""
+
+
+@runtime_checkable
+class TellsValidity(Protocol):
+    """What an item as read can do besides, when its result is what a document is from an instant on: an as-of index.
+
+    The job then has a timeline of each document, which the ledger answers from; see `timeline.py`.
+    """
+
+    @property
+    def document(self) -> str:
+        """The document's key, under which people ask for it; several items may be versions of one document."""
+
+    @property
+    def sequence(self) -> int | None:
+        """Of versions that are valid from the same instant the one with the greatest sequence holds.
+
+        None says that this is what the document is now: `valid_from` is then the best that is known of since when, and
+        the version comes after everything that was recorded.
+        """
+
+    @property
+    def is_deletion(self) -> bool:
+        """Say whether the document is no more from that instant on."""
 
 
 class Entry(NamedTuple):
@@ -237,6 +262,15 @@ class RecallsVersions(Protocol):
 
         Asked where nothing else tells, e.g. after a crash has cost what was remembered of a container.
         """
+
+
+@runtime_checkable
+class NeverForgets(Protocol):
+    """What a source can be besides, when nothing leaves it: what it does not tell of any more is not gone."""
+
+    @property
+    def keeps_what_left(self) -> bool:
+        """Say whether a container that is not listed any more tells of no item's end."""
 
 
 def take_terms(source: Source, job: Job | None, place: str) -> Mapping[str, object] | None:
@@ -422,6 +456,45 @@ class Examines(Protocol):
         """
 
 
+class PartDifference(NamedTuple):
+    """A part of what stands where results go that is not what is kept of it.
+
+    Attributes:
+        problem: `output-missing`, `output-altered` or `orphaned`.
+        part: Its id.
+        output: An output that it belongs to; None where there is none.
+        recorded: Digest of what is kept, or None.
+        found: Digest of what stands there, or None.
+    """
+
+    problem: str
+    part: str
+    output: str | None
+    recorded: str | None
+    found: str | None
+
+
+@runtime_checkable
+class HoldsParts(Protocol):
+    """What a sink can be besides, when what stands where results go can be mended part by part, without any step."""
+
+    def differences(self) -> Iterator[PartDifference]:
+        """Return every part that is missing, altered or nobody's; reads all of them."""
+
+    def mend(self, differences: Sequence[PartDifference]) -> None:
+        """Put back what is missing or altered, and take away what is nobody's; may be repeated.
+
+        Raises:
+            OutputUnavailable: The place cannot be written; what was mended stays so.
+        """
+
+    def mend_what_moved(self) -> int:
+        """Mend all differences, where something shows that others wrote there; return how many there were.
+
+        Called when a run has recovered, with the sink prepared.
+        """
+
+
 class OldOutput(Protocol):
     """An output that was replaced or taken away."""
 
@@ -445,9 +518,9 @@ class BySettings(NamedTuple):
 
 
 class ByOut(NamedTuple):
-    """A sink that depends on where results go: given a folder, a file or a URL, and all settings, `make` returns it."""
+    """A sink that depends on where results go: given that, and all settings, `make` returns it."""
 
-    make: Callable[[str, Mapping[str, Any]], Sink]
+    make: Callable[[Outlet, Mapping[str, Any]], Sink]
 
 
 class Way(NamedTuple):
@@ -470,7 +543,8 @@ class Pipeline:
     Args:
         name: Short and lasting; part of default job names.
         source: Where items come from, e.g. `files("*.pdf")`; `BySettings` where settings decide.
-        steps: Functions in order. The first takes the item; each may take `config` and `receipts` by name.
+        steps: Functions in order. The first takes the item; each may take `config`, `receipts` and `sink` by name: the
+            settings, what asks a service that costs money, and the sink, for what it holds already.
         sink: Where results go, e.g. `json_files()`; `ByOut` where `--out` decides.
         checks: Functions of the result (and `config`, by name) that answer with a `Check` or several, or with
             True/None for good and False or a sentence for bad. A FAIL quarantines the item.
@@ -488,6 +562,8 @@ class Pipeline:
         panel: Given a ledger and a job, returns what a report of the job's runs shows besides, or None; asks the
             ledger and nobody else.
         ways: Name for `--executor` → another way to get at the items; whatever it is, one machine runs the steps.
+        follows_deletions: What left the input gets its tombstone in the next run, unasked; for a sink that takes
+            nothing away.
         budget: Name of the setting that says what all receipts of a job may cost, in currency units; 0 there is no
             limit. When it is reached the job is paused, and goes on when it is raised.
 
@@ -513,6 +589,7 @@ class Pipeline:
         memory_mb: int | None = None,
         panel: Offer | None = None,
         ways: Mapping[str, Way] | None = None,
+        follows_deletions: bool = False,
         budget: str | None = None,
     ) -> None:
         if not name or not name.replace("-", "").replace("_", "").isalnum():
@@ -540,6 +617,7 @@ class Pipeline:
         self.memory_mb = memory_mb
         self.panel = panel
         self.ways = dict(ways or {})
+        self.follows_deletions = follows_deletions
         if budget is not None and self.settings is not None and budget not in self.settings:
             msg = f"The pipeline '{name}' has no setting '{budget}', which is to be its budget."
             raise PipelineInvalid(msg)
@@ -566,22 +644,22 @@ class Pipeline:
         """Say whether a step or check asks services that cost money."""
         return any(asks_for(part, "receipts") for part in (*self.steps, *self.checks))
 
-    def bound(self, out: str, settings: Mapping[str, object]) -> Pipeline:
+    def bound(self, to: Outlet, settings: Mapping[str, object]) -> Pipeline:
         """Return the same pipeline with its source and its sink decided.
 
         Args:
-            out: Where results go: a folder, a file or a URL.
+            to: Where results go.
             settings: The settings in force, flat; the others have their defaults.
 
         Raises:
             SettingInvalid: A setting is out of bounds.
-            UsageError: Nothing can go to `out`.
+            UsageError: Nothing can go there.
         """
         source, sink = self._source, self._sink
         if isinstance(source, BySettings):
             source = source.make({**(self.settings or {}), **settings})
         if isinstance(sink, ByOut):
-            sink = sink.make(out, {**(self.settings or {}), **settings})
+            sink = sink.make(to, {**(self.settings or {}), **settings})
         return self.with_parts(source, sink)
 
     def with_parts(self, source: Source, sink: Sink) -> Pipeline:
@@ -611,6 +689,15 @@ class Pipeline:
         return run_with_options(self, os.fspath(place), os.fspath(out), options)
 
 
+def keeps_outputs(pipeline: Pipeline) -> bool:
+    """Say whether the outputs of what left the source stay, where that was not asked for.
+
+    Files stay until `prune --outputs` moves them into the history, and versions stay for good; a line or a row that
+    nothing stands behind any more would be taken for a result.
+    """
+    return pipeline.follows_deletions or isinstance(pipeline.sink, KeepsHistory)
+
+
 def step_name(step: object) -> str:
     """Return the name under which a step is known in messages and reasons."""
     while isinstance(step, partial):
@@ -619,7 +706,7 @@ def step_name(step: object) -> str:
 
 
 def asks_for(function: Callable[..., object], name: str) -> bool:
-    """Say whether a step or check takes `config` or `receipts` by name."""
+    """Say whether a step or check takes `config`, `receipts` or `sink` by name."""
     try:
         return name in inspect.signature(function).parameters
     except (TypeError, ValueError):

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from itertools import islice
 from typing import NamedTuple
 
-from onward.engine.pipeline import Entry, RecallsVersions, ScanProblem, Sink, Source
+from onward.engine.pipeline import Entry, NeverForgets, RecallsVersions, ScanProblem, Sink, Source
 from onward.engine.scan import NOTHING_CACHED, Cached, ContainerState, Moved, Unmoved, scan
 from onward.errors import InputUnreadable, OutputCollides
 from onward.ledger.base import Reader
 from onward.model.decide import Decision, Facts, decide
 from onward.model.fingerprint import Recipe
-from onward.model.item import is_evidence
+from onward.model.item import BY_HAND, is_evidence
 from onward.model.reason import Action, Reason, is_change
 from onward.model.record import Item, Known, Version, to_digest
 from onward.model.states import ItemState
@@ -170,6 +170,12 @@ class Plan:
             else:
                 seen.add(found.listing.key)
                 yield from self._look_into(found, containers.get(found.listing.key))
+        if (by_hand := containers.get(BY_HAND)) is not None:
+            seen.add(BY_HAND)
+            self.counts.total += (count := self.ledger.count_in(by_hand))
+            self.counts.skipped += count
+        if isinstance(self.source, NeverForgets) and self.source.keeps_what_left:
+            return
         for key, row_id in containers.items():
             if key not in seen and not (self.problems and any(p.key == "" for p in self.problems)):
                 left = [k.item.key for k in self.ledger.known_in(row_id) if k.item.state != ItemState.GONE]

@@ -16,7 +16,7 @@ from onward.engine.command_run import JobAtHand, PipelineFinder, begin, counts_w
 from onward.engine.faults import FaultPoint, hit
 from onward.engine.history import find_run
 from onward.engine.old_outputs import Dropped, drop_old, pinned
-from onward.engine.pipeline import KeepsHistory, ScanProblem, take_terms, tell_owner
+from onward.engine.pipeline import KeepsHistory, ScanProblem, keeps_outputs, take_terms, tell_owner
 from onward.engine.recover import recover
 from onward.engine.tombstone import Buried, Vanished, owns_output, tombstone, vanished
 from onward.errors import SettingInvalid, UsageError
@@ -104,11 +104,17 @@ def prune_job(
         raise SettingInvalid(msg)
     with job_at_hand(name, state, find_pipeline, writes=not dry_run) as at_hand:
         sink = at_hand.pipeline.sink
+        if at_hand.pipeline.follows_deletions and outputs:
+            msg = (
+                f"Job '{at_hand.job.name}' takes nothing away that was true once; --outputs does not fit it. "
+                "Without it, what left the input is marked as gone."
+            )
+            raise UsageError(msg)
         if not isinstance(sink, KeepsHistory):
             if keep_runs is not None:
                 msg = f"The sink of job '{at_hand.job.name}' keeps no old outputs; --keep-runs does not fit it."
                 raise UsageError(msg)
-            outputs = True  # a line or a row that nothing stands behind any more would be taken for a result
+            outputs = not keeps_outputs(at_hand.pipeline)
         if dry_run:
             tell_owner(sink, at_hand.ledger, at_hand.job)
             sink.attach(at_hand.out)
@@ -141,7 +147,7 @@ def _look(at_hand: JobAtHand, *, yes: bool) -> Vanished:
     take_terms(at_hand.pipeline.source, at_hand.job, at_hand.place)
     found = vanished(at_hand.ledger, at_hand.job, at_hand.pipeline.source, at_hand.place, leave_out)
     if not yes:
-        found.check(at_hand.job)
+        found.check(at_hand.job, only_all=at_hand.pipeline.follows_deletions)
     return found
 
 
@@ -154,7 +160,7 @@ def _would_prune(at_hand: JobAtHand, *, outputs: bool, keep_runs: int | None, ye
     if outputs:
         buried.taken = [known.version.output for known in owners if known.version is not None]
     else:
-        buried.left = len(owners)
+        buried.left = 0 if at_hand.pipeline.follows_deletions else len(owners)
     if keep_runs is not None:
         pruned.dropped = drop_old(ledger, job, sink, keep_runs, dry_run=True)
     return pruned
@@ -166,7 +172,8 @@ def _prune(at_hand: JobAtHand, *, outputs: bool, keep_runs: int | None, yes: boo
     pruned = Pruned(job.name, problems=found.problems)
     to_drop = None if keep_runs is None else drop_old(ledger, job, sink, keep_runs, dry_run=True)
     if not (found.items or (outputs and found.left_behind) or to_drop):
-        pruned.buried.left = sum(1 for known in found.left_behind if owns_output(ledger, job, known))
+        if not at_hand.pipeline.follows_deletions:
+            pruned.buried.left = sum(1 for known in found.left_behind if owns_output(ledger, job, known))
         pruned.dropped = to_drop
         return pruned
     with ledger.transaction(job.id, now=clock.now()) as tx:
@@ -174,7 +181,10 @@ def _prune(at_hand: JobAtHand, *, outputs: bool, keep_runs: int | None, yes: boo
         tx.put(run)
         tx.put((tx.job_by_id(job.id) or job)._replace(run_id=run.id))
     hit(FaultPoint.PRUNE_BEGUN)
-    pruned.buried = tombstone(ledger, job, sink, found, run.id, takes_outputs=outputs)
+    is_dated = at_hand.pipeline.follows_deletions
+    pruned.buried = tombstone(ledger, job, sink, found, run.id, takes_outputs=outputs, ends_documents=is_dated)
+    if is_dated:
+        pruned.buried.left = 0  # they are no outputs that anybody would want to take away
     if keep_runs is not None:
         pruned.dropped = drop_old(ledger, job, sink, keep_runs, dry_run=False)
     now = clock.now()

@@ -57,7 +57,7 @@ class Recording:
         """Take note of what an earlier run had left."""
         self._note(
             "recovered", published=recovery.published, lost=recovery.lost, reopened=recovery.reopened,
-            removed=recovery.removed, runs=recovery.runs,
+            removed=recovery.removed, runs=recovery.runs, mended=recovery.mended,
         )
 
     def progress(self, finished: Sequence[Finished]) -> None:

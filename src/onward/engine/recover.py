@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from onward import clock
 from onward.engine.faults import FaultPoint, hit
-from onward.engine.pipeline import Sink
+from onward.engine.pipeline import HoldsParts, Sink
 from onward.ledger.base import Ledger
 from onward.model.attempt import after_loss
 from onward.model.reason import Reason
@@ -28,11 +28,12 @@ class Recovery(NamedTuple):
     reopened: int = 0
     removed: int = 0
     runs: int = 0
+    mended: int = 0
 
     @property
     def is_empty(self) -> bool:
         """Say whether the last run had ended in order."""
-        return not (self.published or self.lost or self.reopened or self.removed or self.runs)
+        return not (self.published or self.lost or self.reopened or self.removed or self.runs or self.mended)
 
 
 def recover(ledger: Ledger, job: Job, sink: Sink) -> Recovery:
@@ -73,9 +74,11 @@ def recover(ledger: Ledger, job: Job, sink: Sink) -> Recovery:
                 tx.drop_signature()
     hit(FaultPoint.RECOVER_CLOSED)
     removed = sink.discard(set())
+    mended = sink.mend_what_moved() if isinstance(sink, HoldsParts) else 0
     hit(FaultPoint.RECOVER_END)
     return Recovery(
-        published=len(found), lost=len(attempts), reopened=len(missing), removed=len(removed), runs=len(open_runs)
+        published=len(found), lost=len(attempts), reopened=len(missing), removed=len(removed), runs=len(open_runs),
+        mended=mended,
     )
 
 

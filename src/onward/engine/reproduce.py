@@ -29,7 +29,7 @@ from onward.model.reason import Reason
 from onward.model.record import Job, Run, Version, to_digest
 from onward.model.states import Outcome
 from onward.runs.metadata import RunMetadata
-from onward.runs.outlet import outlet_of
+from onward.runs.outlet import outlet, outlet_of
 from onward.runs.workspace import Workspace, find
 
 _STATE = os.path.join(PRIVATE, "state")
@@ -145,7 +145,7 @@ def reproduce_run(
         made = dict(_made_by(ledger, run))
         pipeline = find_pipeline(job.pipeline, root=workspace.root)
         settings, lost = _settings(run, pipeline)
-        bound, place = pipeline.bound(folder, settings), workspace.absolute(job.source)
+        bound, place = pipeline.bound(outlet(folder, workspace), settings), workspace.absolute(job.source)
         take_terms(bound.source, job, place)
         again = _again(bound, workspace, job, made, folder)
         batch = Batch.prepare(

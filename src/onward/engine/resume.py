@@ -9,10 +9,10 @@ import json
 import os
 from collections.abc import Mapping
 
-from onward.engine.batch import Batch, Options
+from onward.engine.batch import HANDED_OVER, Batch, Options
 from onward.engine.executors import DEFAULT
 from onward.engine.pipeline import Pipeline
-from onward.errors import SettingInvalid
+from onward.errors import SettingInvalid, UsageError
 from onward.model.record import Job
 from onward.runs.outlet import given_again
 from onward.runs.settings import read_file
@@ -45,6 +45,12 @@ def batch_to_resume(
         UsageError: The input is not there any more.
     """
     stored = json.loads(job.options)
+    if HANDED_OVER in stored:
+        msg = (
+            f"The job '{job.name}' has no input to look at: a program hands its versions over. Hand over again what "
+            "failed; what is there already is not done twice."
+        )
+        raise UsageError(msg)
     in_force = stored.get("in_force", {})
     if pipeline.settings is not None:  # one that the pipeline has dropped since is nothing to complain of
         in_force = {name: value for name, value in in_force.items() if name in pipeline.settings}

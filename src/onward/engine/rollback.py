@@ -141,6 +141,12 @@ def rollback_job(
             except OnwardError as error:
                 return str(error)
 
+        if pipeline.follows_deletions:
+            msg = (
+                f"Job '{job.name}' takes nothing away that was true once, so there is nothing to put back. "
+                "`onward as-of TIME` answers, and restores, as it was; `--known-at` as it was known."
+            )
+            raise RollbackRefused(msg)
         if dry_run:
             tell_owner(pipeline.sink, ledger, job)
             pipeline.sink.attach(at_hand.out)

@@ -15,7 +15,7 @@ from onward import clock
 from onward.engine.costs import NOTHING, cost_facts
 from onward.engine.faults import FaultPoint, hit
 from onward.engine.pace import memo_after
-from onward.engine.pipeline import KeepsHistory, KeepsTerms, Pipeline, ScanProblem, Source, tell_owner
+from onward.engine.pipeline import KeepsTerms, Pipeline, ScanProblem, Source, keeps_outputs, tell_owner
 from onward.engine.plan import Plan, PlanCounts, Planned, Today, Wish
 from onward.engine.process import Processing
 from onward.engine.recipe_book import RecipeBook, read_recipe
@@ -227,7 +227,7 @@ def refuse_mistakes(pipeline: Pipeline, ledger: Ledger, job: Job, request: Reque
 
     found = vanished(ledger, job, pipeline.source, request.place, request.leave_out)
     if not request.prunes_whatever:
-        found.check(job)
+        found.check(job, only_all=pipeline.follows_deletions)
     return found
 
 
@@ -361,7 +361,7 @@ def run(
                 hit(FaultPoint.FINISHED)
         except BaseException:
             try:
-                _end(ledger, job, this, RunStatus.FAILED, tally, standing)
+                end(ledger, job, this, RunStatus.FAILED, tally, standing)
             except LedgerError:
                 pass  # the ledger is what failed; the next recovery closes the run
             raise
@@ -376,10 +376,10 @@ def run(
             folder = write_artifacts(ended)
         except OSError:
             # The work is done and recorded; only its report is missing.
-            _end(ledger, job, this, status, tally, standing)
+            end(ledger, job, this, status, tally, standing)
             raise
         hit(FaultPoint.BEFORE_END)
-        _end(ledger, job, this._replace(folder=folder), status, tally, standing)
+        end(ledger, job, this._replace(folder=folder), status, tally, standing)
         hit(FaultPoint.RUN_ENDED)
         return ended
     finally:
@@ -409,9 +409,10 @@ def bury(ledger: Ledger, job: Job, pipeline: Pipeline, left: Vanished, this: Run
     """Give a tombstone to what left the source; return the keys."""
     from onward.engine.tombstone import tombstone
 
-    # Files stay until `prune --outputs` moves them into the history; a line or a row would be taken for a result.
-    keeps = isinstance(pipeline.sink, KeepsHistory)
-    return tombstone(ledger, job, pipeline.sink, left, this.id, takes_outputs=not keeps).gone
+    return tombstone(
+        ledger, job, pipeline.sink, left, this.id, takes_outputs=not keeps_outputs(pipeline),
+        ends_documents=pipeline.follows_deletions,
+    ).gone
 
 
 def _chance() -> float:
@@ -453,8 +454,8 @@ def _answer(ledger: Ledger, job: Job, standing: Standing) -> None:
             standing.answer(tx, now)
 
 
-def _end(ledger: Ledger, job: Job, this: Run, status: RunStatus, tally: Tally, standing: Standing) -> None:
-    """Close the run with its counts. A crash before this is closed by the next recovery."""
+def end(ledger: Ledger, job: Job, this: Run, status: RunStatus, tally: Tally, standing: Standing) -> None:
+    """Close a run with its counts. A crash before this is closed by the next recovery."""
     now = clock.now()
     with ledger.transaction(job.id, now=now, fence=this.id) as tx:
         tx.put(this._replace(status=status.value, finished_at=now, counts=json.dumps(tally.as_counts())))

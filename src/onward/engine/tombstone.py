@@ -14,11 +14,12 @@ from itertools import islice
 
 from onward import clock
 from onward.engine.faults import FaultPoint, hit
-from onward.engine.pipeline import ScanProblem, Sink, Source
+from onward.engine.pipeline import NeverForgets, ScanProblem, Sink, Source
 from onward.engine.publish import Delivery, evidence_places, publish
+from onward.engine.timeline import Timeline
 from onward.errors import PruneRefused, UsageError
 from onward.ledger.base import Ledger, Reader, Transaction
-from onward.model.item import printable
+from onward.model.item import BY_HAND, printable
 from onward.model.reason import Reason
 from onward.model.record import Attempt, Item, Job, Known, Publish, to_digest
 from onward.model.states import ItemState, Outcome
@@ -45,8 +46,12 @@ class Vanished:
     missing: str | None = None
     problems: list[ScanProblem] = field(default_factory=list)
 
-    def check(self, job: Job) -> None:
+    def check(self, job: Job, *, only_all: bool = False) -> None:
         """Refuse what looks like a mistake.
+
+        Args:
+            job: Whose items they are.
+            only_all: Only that everything vanished at once looks like one: nothing is taken away.
 
         Raises:
             PruneRefused: The input is not there, or more than half of its items vanished.
@@ -57,11 +62,13 @@ class Vanished:
                 "Mount or name the input; --yes prunes all the same."
             )
             raise PruneRefused(msg)
-        if 2 * len(self.items) > self.live:
+        looks_wrong = len(self.items) == self.live > 1 if only_all else 2 * len(self.items) > self.live
+        if looks_wrong:
             names = ", ".join(f"'{printable(known.item.key)}'" for known in self.items[:3])
+            share = "all of them" if only_all else "more than half"
             msg = (
                 f"{len(self.items)} of the {self.live} items of job '{job.name}' are not in the input any more ({names}"
-                f"{', ...' if len(self.items) > 3 else ''}): more than half, which looks like a mistake. Nothing was "
+                f"{', ...' if len(self.items) > 3 else ''}): {share}, which looks like a mistake. Nothing was "
                 "pruned; --yes prunes all the same."
             )
             raise PruneRefused(msg)
@@ -85,7 +92,7 @@ class Buried:
 def vanished(ledger: Reader, job: Job, source: Source, place: str, leave_out: Sequence[str]) -> Vanished:
     """Compare what is known with what is in the source; reads names only."""
     found = Vanished()
-    containers = {row.key: row.id for row in ledger.containers(job.id)}
+    containers = {row.key: row.id for row in ledger.containers(job.id) if row.key != BY_HAND}
     try:
         source.check(place)
     except UsageError as error:
@@ -103,6 +110,8 @@ def vanished(ledger: Reader, job: Job, source: Source, place: str, leave_out: Se
                 if listing.is_partial:
                     present.update(one.item.key for one in known)
                 _sort(iter(known), present, found)
+        if isinstance(source, NeverForgets) and source.keeps_what_left:
+            containers.clear()
     for container_id in containers.values():
         _sort(ledger.known_in(container_id), set(), found)
     return found
@@ -121,7 +130,8 @@ def _sort(items: Iterator[Known], present: set[str], found: Vanished) -> None:
 
 
 def tombstone(
-    ledger: Ledger, job: Job, sink: Sink, found: Vanished, run_id: int, *, takes_outputs: bool
+    ledger: Ledger, job: Job, sink: Sink, found: Vanished, run_id: int, *, takes_outputs: bool,
+    ends_documents: bool = False,
 ) -> Buried:
     """Record that items left their source, and take away what is no longer true: evidence, and outputs when asked to.
 
@@ -132,6 +142,7 @@ def tombstone(
         found: What vanished.
         run_id: The run that does it; the fence of every commit.
         takes_outputs: Take outputs away, also of items that got their tombstone earlier.
+        ends_documents: Items are documents with a timeline, in which it is written that they are no more.
 
     Returns:
         What was done.
@@ -148,6 +159,7 @@ def tombstone(
         deliveries: list[Delivery] = []
         now = clock.now()
         with ledger.transaction(job.id, now=now, fence=run_id) as tx:
+            timeline = Timeline(tx, job.id, now) if ends_documents else None
             for delivery in unconfirmed:
                 tx.drop_publish(delivery.publish.item_id)
             for known in chunk:
@@ -158,6 +170,8 @@ def tombstone(
                     deliveries.append(made)
                 if known.item.state != ItemState.GONE:
                     done.gone.append(known.item.key)
+                    if timeline is not None:
+                        timeline.end(known.item.key, known.item)
                 if is_owner and known.version is not None:
                     if takes_outputs:
                         done.taken.append(known.version.output)

@@ -1,7 +1,7 @@
 """Compare what the ledger says with what is really there: missing, altered and orphaned outputs.
 
 Every output is read and hashed, whatever its size and times say. Repair marks exactly what is wrong for the next run;
-it deletes nothing and runs nothing.
+it deletes nothing that is ours and runs nothing. Where a sink can mend a part by itself, e.g. one vector, it does.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from onward.engine.batch import held_job
 from onward.engine.command_run import PipelineFinder, pipeline_to_look
 from onward.engine.file_sink import FileSink
 from onward.engine.history import find_job
-from onward.engine.pipeline import Examines, Sink, tell_owner
+from onward.engine.pipeline import Examines, HoldsParts, Sink, tell_owner
 from onward.errors import NotFound
 from onward.ledger.base import Ledger, Reader, open_ledger
 from onward.model.reason import Reason
@@ -81,7 +81,8 @@ def verify(
         sink: Where they stand.
         out: The output folder or file, absolute, or a URL.
         leave_out: A folder inside `out` whose files are nobody's outputs: the input, where it stands there.
-        repair: Mark what is missing or altered, so that the next run makes it anew. The caller holds the job's lock.
+        repair: Mark what is missing or altered, so that the next run makes it anew; parts of what stands there are
+            mended at once. The caller holds the job's lock.
         on_progress: Told how many outputs were looked at so far.
 
     Raises:
@@ -128,10 +129,19 @@ def verify(
             result.findings.append(
                 Finding(problem="orphaned", key=None, output=output, recorded=None, found=None)
             )
+    if isinstance(sink, HoldsParts):
+        parts = list(sink.differences())
+        result.findings += [
+            Finding(problem=one.problem, key=one.output, output=one.part, recorded=one.recorded, found=one.found)
+            for one in parts
+        ]
+        if repair and parts:
+            sink.mend(parts)
+            result.repaired = len(parts)
     if repair and broken:
         reasons = {_CONTRADICTS: Reason.OUTPUT_ALTERED.value}
         notes = {finding.key: reasons.get(finding.problem, finding.problem) for finding in result.findings}
-        result.repaired = _mark(ledger, job, broken, notes)
+        result.repaired += _mark(ledger, job, broken, notes)
     return result
 
 

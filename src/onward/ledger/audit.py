@@ -18,7 +18,7 @@ from onward.ledger import journal
 from onward.ledger.base import Anchor, Entry, Finding, Followed, Head, Step
 from onward.ledger.diagnosis import WINDOW, Chained, Diagnosis, diagnose
 from onward.ledger.last_rows import Difference, LastRows
-from onward.model.record import TABLES, Attempt, Item, Job, Publish, Row, Version
+from onward.model.record import TABLES, Attempt, Item, Job, Publish, Row, Validity, Version
 
 _PROBLEMS_MAX = 20
 _SPELLED_MAX = 60
@@ -224,7 +224,7 @@ class _Belonging:
         """Say whether a row belongs to the job."""
         if isinstance(row, Job):
             return row.id == self._job_id
-        if not isinstance(row, Attempt | Version | Publish):
+        if not isinstance(row, Attempt | Version | Publish | Validity):
             return row.job_id == self._job_id
         at, bit = divmod(row.item_id, 8)
         return 0 <= at < len(self._items) and bool(self._items[at] >> bit & 1)

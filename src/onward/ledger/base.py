@@ -16,6 +16,7 @@ from onward.model.record import (
     Attempt,
     Container,
     Control,
+    Document,
     Item,
     Job,
     Known,
@@ -24,6 +25,7 @@ from onward.model.record import (
     RecipeRow,
     Row,
     Run,
+    Validity,
     Version,
 )
 
@@ -312,6 +314,42 @@ class Reader(Protocol):
 
     def spent_by_item(self, run_id: int) -> Iterator[tuple[str, Spent]]:
         """Return what a run's receipts come to for each item that has any, by key, streamed."""
+
+    def document(self, job_id: int, key: str) -> Document | None:
+        """Return the document with this key."""
+
+    def documents(self, job_id: int) -> Iterator[Document]:
+        """Return every document of a job, also those that are no more, by key, streamed."""
+
+    def validities(
+        self, document_id: int, *, until: int | None = None, known_at: int | None = None
+    ) -> Iterator[Validity]:
+        """Return a document's timeline from its end back to its beginning, streamed.
+
+        Of equal instants the greater sequence comes first, of equal slots the one recorded later.
+
+        Args:
+            document_id: The document.
+            until: Leave out what begins later than this instant; microseconds since 1970. None reaches into the future.
+            known_at: Leave out what was recorded later than this instant; None knows everything.
+        """
+
+    def validity_at(self, document_id: int, valid_at: int, known_at: int | None = None) -> Validity | None:
+        """Return what holds of a document at an instant, the first row of its `validities`; None before the first.
+
+        The document is no more then where the row's `content` is None. Costs one look into an index.
+
+        Args:
+            document_id: The document.
+            valid_at: The instant; microseconds since 1970.
+            known_at: Leave out what was recorded later than this instant; None knows everything.
+        """
+
+    def last_in_slot(self, document_id: int, valid_from: int, sequence: int) -> Validity | None:
+        """Return what was recorded last of a document, an instant and a sequence."""
+
+    def tree_at(self, job_id: int, valid_at: int, known_at: int | None = None) -> Iterator[tuple[str, Validity]]:
+        """Return the key of every document that there was at an instant with its `validity_at`, by key, streamed."""
 
     def archives(self, job_id: int) -> list[Archive]:
         """Return the prefixes of a job's journal that were moved to files, in order."""

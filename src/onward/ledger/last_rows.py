@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import apsw
 
@@ -19,6 +19,9 @@ from onward.model.record import KEY_WIDTH, TABLES, Row
 _BUFFER_MAX = 5000
 _CACHE_KB = 16_000
 _PLACES = {table: at for at, table in enumerate(TABLES)}
+_WIDTH = max(KEY_WIDTH.values())
+"""Columns that an identity is spread over."""
+_REST = {table: (0,) * (_WIDTH - width) for table, width in KEY_WIDTH.items()}
 
 
 class Difference(NamedTuple):
@@ -46,7 +49,7 @@ class LastRows:
         self._db.pragma("synchronous", "off")
         self._db.pragma("cache_size", -_CACHE_KB)
         self._db.execute(self._sql["make"])
-        self._buffer: dict[tuple[int, int, int], tuple[int, int, bytes] | None] = {}
+        self._buffer: dict[tuple[int, ...], tuple[int, int, bytes] | None] = {}
 
     def take(self, job_id: int, seq: int, changes: Iterable[Change]) -> None:
         """Take in what one entry wrote; entries come in the order of their job."""
@@ -68,14 +71,15 @@ class LastRows:
         for row in rows:
             identity = identity_of(table, row)
             here = _spread(table, identity)[1:]
-            while wanted is not None and wanted[:2] < here:
+            while wanted is not None and wanted[:_WIDTH] < here:
                 yield _missing(table, wanted)
                 wanted = next(told, None)
-            if wanted is None or wanted[:2] > here:
+            if wanted is None or wanted[:_WIDTH] > here:
                 yield Difference(table, identity, row, None)
                 continue
-            if wanted[4] != _digest(row):
-                yield Difference(table, identity, row, (wanted[2], wanted[3]))
+            job_id, seq, digest = wanted[_WIDTH:]
+            if digest != _digest(row):
+                yield Difference(table, identity, row, (job_id, seq))
             wanted = next(told, None)
         while wanted is not None:
             yield _missing(table, wanted)
@@ -94,13 +98,13 @@ class LastRows:
             self._db.executemany(self._sql["drop"], dropped)
 
 
-def _missing(table: str, wanted: tuple[int, int, int, int, bytes]) -> Difference:
-    a, b, job_id, seq, _ = wanted
-    return Difference(table, (a, b)[: KEY_WIDTH[table]], None, (job_id, seq))
+def _missing(table: str, wanted: tuple[Any, ...]) -> Difference:
+    job_id, seq, _ = wanted[_WIDTH:]
+    return Difference(table, wanted[: KEY_WIDTH[table]], None, (job_id, seq))
 
 
-def _spread(table: str, identity: Identity) -> tuple[int, int, int]:
-    return _PLACES[table], identity[0], identity[1] if len(identity) > 1 else 0
+def _spread(table: str, identity: Identity) -> tuple[int, ...]:
+    return (_PLACES[table], *identity, *_REST[table])
 
 
 def _digest(row: Row) -> bytes:

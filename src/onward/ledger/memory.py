@@ -16,6 +16,7 @@ from onward.model.record import (
     Attempt,
     Container,
     Control,
+    Document,
     Item,
     Job,
     Known,
@@ -24,6 +25,7 @@ from onward.model.record import (
     RecipeRow,
     Row,
     Run,
+    Validity,
     Version,
 )
 from onward.model.states import ItemState, Outcome
@@ -194,6 +196,35 @@ class MemoryLedger:
         mine = [row for row in self._receipts() if row.run_id == run_id]
         items = sorted((self.item(item_id) for item_id in {row.item_id for row in mine}), key=lambda item: item.key)
         return ((item.key, _sum(row for row in mine if row.item_id == item.id)) for item in items)
+
+    def document(self, job_id: int, key: str) -> Document | None:
+        return next((row for row in self.documents(job_id) if row.key == key), None)
+
+    def documents(self, job_id: int) -> Iterator[Document]:
+        rows = [row for row in self._all("document") if isinstance(row, Document) and row.job_id == job_id]
+        return iter(sorted(rows, key=lambda row: row.key))
+
+    def validities(
+        self, document_id: int, *, until: int | None = None, known_at: int | None = None
+    ) -> Iterator[Validity]:
+        rows = [row for row in self._all("validity") if isinstance(row, Validity) and row.document_id == document_id]
+        return (
+            row for row in reversed(rows)
+            if (until is None or row.valid_from <= until) and (known_at is None or row.recorded_at <= known_at)
+        )
+
+    def validity_at(self, document_id: int, valid_at: int, known_at: int | None = None) -> Validity | None:
+        return next(self.validities(document_id, until=valid_at, known_at=known_at), None)
+
+    def last_in_slot(self, document_id: int, valid_from: int, sequence: int) -> Validity | None:
+        slot = (document_id, valid_from, sequence)
+        return next((row for row in self.validities(document_id) if row[:3] == slot), None)
+
+    def tree_at(self, job_id: int, valid_at: int, known_at: int | None = None) -> Iterator[tuple[str, Validity]]:
+        for document in self.documents(job_id):
+            row = self.validity_at(document.id, valid_at, known_at)
+            if row is not None and row.content is not None:
+                yield document.key, row
 
     def archives(self, job_id: int) -> list[Archive]:
         return [row for _, row in sorted(self._archives.items()) if row.job_id == job_id]

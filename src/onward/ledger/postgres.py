@@ -31,12 +31,23 @@ if TYPE_CHECKING:
     from onward.ledger.base import Turns
     from onward.ledger.postgres_tasks import PostgresTasks
 
-_PAGE_ROWS = 1000  # as in `fetch`
-_STREAMED = frozenset({
-    "known_in_container", "known_of_job", "known_unsettled", "attempts_of_run", "journal_after", "journal_backwards",
-    "spent_by_item", *(f"rows_of_{table}" for table in TABLES),
-})
-"""Questions with answers of any length: read page by page, as of one moment."""
+_PAGE_ROWS = 1000
+_FEW_ROWS = 2
+_STREAMED = {
+    **dict.fromkeys(
+        (
+            "known_in_container", "known_of_job", "known_unsettled", "attempts_of_run", "journal_after",
+            "journal_backwards", "spent_by_item", "documents_of_job", "tree_at",
+            *(f"rows_of_{table}" for table in TABLES),
+        ),
+        _PAGE_ROWS,
+    ),
+    "validities_of_document": _FEW_ROWS,
+}
+"""Questions with answers of any length: read page by page, as of one moment; and how many rows the first page has.
+
+Whoever asks for a timeline mostly wants its first row.
+"""
 
 _NUMBERS = itertools.count(1)
 
@@ -122,7 +133,7 @@ class PostgresLedger(Questions):
 
         db, cursor, page = self.server.patiently(begin)
         try:
-            yield from self._pages(db, cursor, page)
+            yield from self._pages(db, cursor, page, _STREAMED[name])
         finally:
             self._end_reading(db)
 
@@ -132,15 +143,21 @@ class PostgresLedger(Questions):
         cursor = f"onward_{next(_NUMBERS)}"
         sql = f"{self._sql['declare'].replace('cursor_name', cursor)} {self._sql[name]}"
         db.execute(sql.encode(), params)
-        return cursor, db.execute(self._sql["fetch"].replace("cursor_name", cursor).encode(), ())
+        return cursor, db.execute(self._fetching(cursor, _STREAMED[name]), ())
 
-    def _pages(self, db: psycopg.Connection, cursor: str, page: Rows) -> Iterator[tuple[object, ...]]:
+    def _fetching(self, cursor: str, count: int) -> bytes:
+        return self._sql["fetch"].replace("cursor_name", cursor).replace("page_rows", str(count)).encode()
+
+    def _pages(
+        self, db: psycopg.Connection, cursor: str, page: Rows, count: int = _PAGE_ROWS
+    ) -> Iterator[tuple[object, ...]]:
         while True:
             yield from page
-            if len(page) < _PAGE_ROWS:
+            if len(page) < count:
                 return
+            count = _PAGE_ROWS
             try:
-                page = db.execute(self._sql["fetch"].replace("cursor_name", cursor).encode(), ()).fetchall()
+                page = db.execute(self._fetching(cursor, count), ()).fetchall()
             except psycopg.Error as error:
                 raise lost_reading(error, self.path) from error
 
@@ -180,7 +197,7 @@ class PostgresLedger(Questions):
             if name not in _STREAMED:
                 return iter(db.execute(self._sql[name].encode(), params).fetchall())
             cursor, page = self._declare(db, name, params)
-            return self._pages(db, cursor, page.fetchall())
+            return self._pages(db, cursor, page.fetchall(), _STREAMED[name])
         except psycopg.Error as error:
             raise lost_reading(error, self.path) from error
 

@@ -16,6 +16,7 @@ from onward.model.record import (
     Attempt,
     Container,
     Control,
+    Document,
     Item,
     Job,
     Known,
@@ -24,10 +25,13 @@ from onward.model.record import (
     RecipeRow,
     Row,
     Run,
+    Validity,
     Version,
 )
 
 _ITEM_WIDTH = len(Item._fields)
+_EVER = 2**63 - 1
+"""An instant that no row lies behind."""
 
 R = TypeVar("R", bound=tuple[object, ...])
 
@@ -172,6 +176,28 @@ class Questions:
 
     def spent_by_item(self, run_id: int) -> Iterator[tuple[str, Spent]]:
         return ((str(v[0]), Spent._make(v[1:])) for v in self._rows("spent_by_item", run_id))
+
+    def document(self, job_id: int, key: str) -> Document | None:
+        return self._one(Document, "document_by_key", job_id, key)
+
+    def documents(self, job_id: int) -> Iterator[Document]:
+        return self._many(Document, "documents_of_job", job_id)
+
+    def validities(
+        self, document_id: int, *, until: int | None = None, known_at: int | None = None
+    ) -> Iterator[Validity]:
+        until, known_at = _EVER if until is None else until, _EVER if known_at is None else known_at
+        return self._many(Validity, "validities_of_document", document_id, until, known_at)
+
+    def validity_at(self, document_id: int, valid_at: int, known_at: int | None = None) -> Validity | None:
+        return self._one(Validity, "validity_at", document_id, valid_at, _EVER if known_at is None else known_at)
+
+    def last_in_slot(self, document_id: int, valid_from: int, sequence: int) -> Validity | None:
+        return self._one(Validity, "last_in_slot", document_id, valid_from, sequence)
+
+    def tree_at(self, job_id: int, valid_at: int, known_at: int | None = None) -> Iterator[tuple[str, Validity]]:
+        known_at = _EVER if known_at is None else known_at
+        return ((str(v[0]), Validity._make(v[1:])) for v in self._rows("tree_at", valid_at, known_at, job_id))
 
     def archives(self, job_id: int) -> list[Archive]:
         return list(self._many(Archive, "archives_of_job", job_id))

@@ -11,6 +11,9 @@ from hashlib import sha256
 from typing import NamedTuple
 
 COMPRESSION_SUFFIXES = (".gz", ".xz", ".zst")
+BY_HAND = "@by-hand"
+"""The container of items that a program handed over and that no source tells of; `engine/by_hand.py`."""
+
 _NAME_BYTES_MAX = 255
 _HEX_DIGITS = frozenset("0123456789abcdef")
 _ELSEWHERE = frozenset({"", ".", ".."})

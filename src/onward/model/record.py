@@ -158,7 +158,30 @@ class Receipt(NamedTuple):
     recorded_at: int
 
 
-Row: TypeAlias = Job | Run | RecipeRow | Container | Item | Attempt | Version | Publish | Control | Receipt
+class Document(NamedTuple):
+    """What several versions are versions of: a file by its path, under which people ask for it."""
+
+    id: int
+    job_id: int
+    key: str
+
+
+class Validity(NamedTuple):
+    """From when on a document is what one version of it says, and since when the ledger knows that."""
+
+    document_id: int
+    valid_from: int
+    sequence: int
+    serial: int
+    recorded_at: int
+    item_id: int
+    number: int | None
+    content: bytes | None
+
+
+Row: TypeAlias = (
+    Job | Run | RecipeRow | Container | Item | Attempt | Version | Publish | Control | Receipt | Document | Validity
+)
 
 TABLES: dict[str, type[Row]] = {
     "job": Job,
@@ -171,10 +194,12 @@ TABLES: dict[str, type[Row]] = {
     "publish": Publish,
     "control": Control,
     "receipt": Receipt,
+    "document": Document,
+    "validity": Validity,
 }
 NAMES: dict[type[Row], str] = {row: name for name, row in TABLES.items()}
 
-KEY_WIDTH: dict[str, int] = {name: 2 if name in ("attempt", "version") else 1 for name in TABLES}
+KEY_WIDTH: dict[str, int] = dict.fromkeys(TABLES, 1) | {"attempt": 2, "version": 2, "validity": 4}
 """How many leading columns identify a row of each table."""
 
 

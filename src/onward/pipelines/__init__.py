@@ -11,7 +11,7 @@ from onward.engine.pipeline import Pipeline
 from onward.errors import PipelineInvalid
 from onward.model.record import CHECKPOINT
 
-ROOMS = {"filings": "filings", "articles": "articles", "tables": "tables"}
+ROOMS = {"filings": "filings", "articles": "articles", "tables": "tables", "documents": "documents"}
 """Name on the command line → extra that it needs."""
 
 

@@ -32,6 +32,7 @@ class Outlet(NamedTuple):
         stored: How the ledger has it: relative to the state's root; a URL without password.
         home: The folder in which `quarantine/` and `.runs/` stand.
         private: The folder in which staged and old results stand.
+        kept: A folder in the state for what a sink must still have when the results are lost; the sink makes it.
         variable: The environment variable that gave the URL, or ''.
     """
 
@@ -39,6 +40,7 @@ class Outlet(NamedTuple):
     stored: str
     home: str
     private: str
+    kept: str
     variable: str = ""
 
     @property
@@ -102,15 +104,21 @@ def outlet(given: str, workspace: Workspace) -> Outlet:
     if not is_url(given):
         out = os.path.realpath(given)
         home = os.path.dirname(out) if is_file(out) else out
-        return Outlet(out, workspace.relative(out), home, private_folder(out))
+        stored = workspace.relative(out)
+        return Outlet(out, stored, home, private_folder(out), _in_state(workspace, stored))
     variable = given[len(_VARIABLE) :] if given.startswith(_VARIABLE) else ""
     url = os.environ.get(variable, "") if variable else given
     if "://" not in url:
         msg = f"The output is named by the variable {variable}, which holds no URL now. Set it and run again."
         raise SettingInvalid(msg)
     stored = stored_url(url)
-    home = os.path.join(workspace.state, "outlets", sha256(stored.encode()).hexdigest()[:12])
-    return Outlet(url, stored, home, os.path.join(home, PRIVATE), variable)
+    home = _in_state(workspace, stored)
+    return Outlet(url, stored, home, os.path.join(home, PRIVATE), home, variable)
+
+
+def _in_state(workspace: Workspace, stored: str) -> str:
+    """Return the folder of the state that belongs to what goes to one place."""
+    return os.path.join(workspace.state, "outlets", sha256(stored.encode()).hexdigest()[:12])
 
 
 def stored_url(url: str) -> str:

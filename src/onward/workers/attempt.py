@@ -13,9 +13,9 @@ import time
 import traceback as tracebacks
 from collections.abc import Callable, Iterable, Mapping
 
-from onward.engine.executor import Assignment, Failure, Report, Task
+from onward.engine.executor import Assignment, Dated, Failure, Report, Task
 from onward.engine.faults import FaultPoint, hit
-from onward.engine.pipeline import Reading, Staged, TellsFacts, asks_for
+from onward.engine.pipeline import Reading, Staged, TellsFacts, TellsValidity, asks_for
 from onward.engine.receipts import NoReceipts, Receipts
 from onward.errors import CheckFailed, MemoryExceeded, OnwardError, ResultInvalid
 from onward.model.config import ConfigView
@@ -72,7 +72,7 @@ class Bench:
         reading = self._source.open(self._place, task.key, task.locator)
         validation, staged, failure = Validation(), Staged("", 0, 0), None
         try:
-            given = {"config": config, "receipts": self._receipts(task.item_id)}
+            given = {"config": config, "receipts": self._receipts(task.item_id), "sink": self._sink}
             value = self._run(reading, given)
             validation = self._validate(value, given)
             if validation.failures:
@@ -146,15 +146,18 @@ class Bench:
         return isinstance(error, OSError) and error.errno in _PASSING
 
 
-def _facts(reading: Reading) -> tuple[str | None, int | None]:
-    """Return what the source says of a result that was staged, as JSON, and since when it is true."""
+def _facts(reading: Reading) -> tuple[str | None, int | None, Dated | None]:
+    """Return what the source says of a result that was staged: as JSON, since when it is true, of which document."""
     if not isinstance(reading, TellsFacts):
-        return None, None
-    return json.dumps(reading.facts, sort_keys=True), reading.valid_from
+        return None, None, None
+    dated = None
+    if isinstance(reading, TellsValidity):
+        dated = Dated(reading.document, reading.sequence, reading.is_deletion)
+    return json.dumps(reading.facts, sort_keys=True), reading.valid_from, dated
 
 
 def _wants(function: Callable[..., object]) -> tuple[str, ...]:
-    return tuple(name for name in ("config", "receipts") if asks_for(function, name))
+    return tuple(name for name in ("config", "receipts", "sink") if asks_for(function, name))
 
 
 def _slug(error: BaseException) -> str:

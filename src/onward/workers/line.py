@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from onward.engine.cashier import Kept
-from onward.engine.executor import Failure, Report, Task
+from onward.engine.executor import Dated, Failure, Report, Task
 
 LINE_BYTES = 64 * 1024
 """Tasks that a worker has not yet read take no more of its line than any system's buffer holds."""
@@ -161,5 +161,6 @@ def _read_report(values: list[object]) -> Report:
         failure = Failure(*report.failure)
         failure = failure._replace(checks=tuple((a, b, c) for a, b, c in failure.checks))
     return report._replace(
-        signature=bytes.fromhex(str(report.signature)), reads=tuple(report.reads), failure=failure
+        signature=bytes.fromhex(str(report.signature)), reads=tuple(report.reads), failure=failure,
+        dated=None if report.dated is None else Dated(*report.dated),
     )

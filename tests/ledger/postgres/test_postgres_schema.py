@@ -132,7 +132,11 @@ def test_a_newer_ledger_is_refused_and_left_untouched(opened, postgres, writes):
 
 def test_an_older_ledger_is_upgraded_by_a_writer_and_named_to_a_reader(opened, postgres):
     opened().close()
-    _run(postgres.url, "ALTER TABLE onward.version DROP COLUMN facts; DELETE FROM onward.migration WHERE number = 4")
+    _run(
+        postgres.url,
+        "DROP TABLE onward.validity, onward.document; ALTER TABLE onward.version DROP COLUMN facts; "
+        "DELETE FROM onward.migration WHERE number >= 4",
+    )
 
     with pytest.raises(LedgerError, match="onward ledger migrate"):
         opened(writes=False)

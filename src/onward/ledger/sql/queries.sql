@@ -60,6 +60,15 @@ ON CONFLICT (id) DO UPDATE SET job_id=excluded.job_id, item_id=excluded.item_id,
     digest=excluded.digest, question=excluded.question, answer=excluded.answer, tokens_in=excluded.tokens_in,
     tokens_out=excluded.tokens_out, cost_micro=excluded.cost_micro, recorded_at=excluded.recorded_at;
 
+-- name: put_document
+INSERT INTO document VALUES (?,?,?)
+ON CONFLICT (id) DO UPDATE SET job_id=excluded.job_id, key=excluded.key;
+
+-- name: put_validity
+INSERT INTO validity VALUES (?,?,?,?,?,?,?,?)
+ON CONFLICT (document_id, valid_from, sequence, serial) DO UPDATE SET recorded_at=excluded.recorded_at,
+    item_id=excluded.item_id, number=excluded.number, content=excluded.content;
+
 -- name: drop_publish
 DELETE FROM publish WHERE item_id = ?;
 
@@ -83,6 +92,9 @@ SELECT coalesce(max(id), 0) FROM control;
 
 -- name: max_receipt
 SELECT coalesce(max(id), 0) FROM receipt;
+
+-- name: max_document
+SELECT coalesce(max(id), 0) FROM document;
 
 -- name: append_journal
 INSERT INTO journal VALUES (?,?,?,?,?);
@@ -227,6 +239,32 @@ FROM receipt WHERE run_id = ?;
 SELECT i.key, count(*), sum(r.tokens_in), sum(r.tokens_out), sum(r.cost_micro)
 FROM receipt AS r JOIN item AS i ON i.id = r.item_id WHERE r.run_id = ? GROUP BY i.id ORDER BY i.key;
 
+-- name: document_by_key
+SELECT * FROM document WHERE job_id = ? AND key = ?;
+
+-- name: documents_of_job
+SELECT * FROM document WHERE job_id = ? ORDER BY key;
+
+-- name: validities_of_document
+SELECT * FROM validity WHERE document_id = ? AND valid_from <= ? AND recorded_at <= ?
+ORDER BY valid_from DESC, sequence DESC, serial DESC;
+
+-- name: validity_at
+SELECT * FROM validity WHERE document_id = ? AND valid_from <= ? AND recorded_at <= ?
+ORDER BY valid_from DESC, sequence DESC, serial DESC LIMIT 1;
+
+-- name: last_in_slot
+SELECT * FROM validity WHERE document_id = ? AND valid_from = ? AND sequence = ? ORDER BY serial DESC LIMIT 1;
+
+-- name: tree_at
+-- CROSS JOIN, so that the documents lead, in the order of their keys, and each one's row is sought by its whole key.
+SELECT d.key, v.* FROM document AS d CROSS JOIN validity AS v
+WHERE v.document_id = d.id AND (v.valid_from, v.sequence, v.serial) = (
+    SELECT valid_from, sequence, serial FROM validity
+    WHERE document_id = d.id AND valid_from <= ? AND recorded_at <= ?
+    ORDER BY valid_from DESC, sequence DESC, serial DESC LIMIT 1)
+AND v.content IS NOT NULL AND d.job_id = ? ORDER BY d.key;
+
 -- name: archives_of_job
 SELECT * FROM archive WHERE job_id = ? ORDER BY seq;
 
@@ -305,3 +343,9 @@ SELECT * FROM control ORDER BY id;
 
 -- name: rows_of_receipt
 SELECT * FROM receipt ORDER BY id;
+
+-- name: rows_of_document
+SELECT * FROM document ORDER BY id;
+
+-- name: rows_of_validity
+SELECT * FROM validity ORDER BY document_id, valid_from, sequence, serial;

@@ -1,6 +1,6 @@
 -- The ledger of onward: what was done, from what, with what, and what is still to be delivered.
 --
--- Every row of job .. receipt is also in the journal, whole, as it was written; the tables can be rebuilt from it.
+-- Every row of job .. validity is also in the journal, whole, as it was written; the tables can be rebuilt from it.
 -- signature and memo are caches: not journaled, and may be thrown away at any time. archive says where entries went.
 -- Instants are INTEGER microseconds since 1970-01-01T00:00:00Z; file times are nanoseconds; sizes are bytes.
 -- Digests are 32-byte blobs here, `sha256:<hex>` at the edge. Column order is the order of fields in model/record.py.
@@ -170,6 +170,28 @@ CREATE INDEX receipt_by_digest ON receipt (digest);
 CREATE INDEX receipt_by_item ON receipt (item_id);
 CREATE INDEX receipt_by_job ON receipt (job_id, tokens_in, tokens_out, cost_micro);
 CREATE INDEX receipt_by_run ON receipt (run_id);
+
+-- One row per thing that several versions are versions of, e.g. a file by its path. Never goes, also when it is deleted.
+CREATE TABLE document (
+    id      INTEGER PRIMARY KEY,
+    job_id  INTEGER NOT NULL REFERENCES job (id),
+    key     TEXT    NOT NULL,                -- under which people ask for it, NFC
+    UNIQUE (job_id, key)
+) STRICT;
+
+-- One row per instant from which on a document is something else. Never changed: what was said of a slot (document,
+-- instant, sequence) before stays for whoever asks what was known then. As of an instant holds the greatest key.
+CREATE TABLE validity (
+    document_id  INTEGER NOT NULL REFERENCES document (id),
+    valid_from   INTEGER NOT NULL,           -- since when it is true in the world
+    sequence     INTEGER NOT NULL,           -- of equal instants the greater one holds
+    serial       INTEGER NOT NULL CHECK (serial >= 1),   -- rises when the same slot is recorded again
+    recorded_at  INTEGER NOT NULL,           -- when the ledger learned it
+    item_id      INTEGER NOT NULL REFERENCES item (id),  -- whose version says so, or that is gone
+    number       INTEGER,                    -- of that version; NULL where the item is gone
+    content      BLOB,                       -- digest of the document's bytes; NULL: there is no such document any more
+    PRIMARY KEY (document_id, valid_from, sequence, serial)
+) STRICT, WITHOUT ROWID;
 
 -- One row per transaction of a job: every row it wrote, in order. Append-only; each hash covers all before it.
 CREATE TABLE journal (

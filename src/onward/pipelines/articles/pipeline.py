@@ -30,7 +30,7 @@ from onward.pipelines.articles.linking.job import link_after, without_clusters
 from onward.pipelines.articles.llm.settings import LLM_DEFAULTS, check_llm_settings
 from onward.pipelines.articles.read import ID_FIELDS, read
 from onward.pipelines.articles.spacy_model import MODEL
-from onward.runs.outlet import is_url
+from onward.runs.outlet import Outlet
 
 __all__ = ["pipeline"]
 
@@ -49,8 +49,8 @@ def _source(settings: Mapping[str, Any]) -> Source:
     )
 
 
-def _sink(out: str, settings: Mapping[str, Any]) -> Sink:
-    if is_url(out):
+def _sink(to: Outlet, settings: Mapping[str, Any]) -> Sink:
+    if to.is_url:
         from onward.pipelines.articles.postgres.sink import postgres_articles
 
         return postgres_articles()

@@ -23,6 +23,7 @@ from onward.pipelines.tables.config import TablesConfig
 from onward.pipelines.tables.copy import copy
 from onward.pipelines.tables.panel import panel
 from onward.pipelines.tables.source import TableSource
+from onward.runs.outlet import Outlet
 
 __all__ = ["pipeline", "tables_pipeline"]
 
@@ -66,7 +67,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         raise SettingInvalid(msg)
 
 
-def _sink(out: str, settings: Mapping[str, Any]) -> Sink:
+def _sink(to: Outlet, settings: Mapping[str, Any]) -> Sink:
     if settings["format"] == "delta":
         from onward.pipelines.tables.delta_sink import DeltaSink
 

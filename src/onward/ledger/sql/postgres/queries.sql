@@ -15,7 +15,7 @@ BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY
 -- name: declare
 DECLARE cursor_name NO SCROLL CURSOR FOR
 -- name: fetch
-FETCH FORWARD 1000 IN cursor_name
+FETCH FORWARD page_rows IN cursor_name
 
 -- name: commit
 COMMIT
@@ -38,6 +38,17 @@ SELECT i.*, v.* FROM (SELECT ?::bigint AS job_id, ?::text COLLATE "C" AS key) AS
 JOIN item AS i ON i.job_id = asked.job_id AND left(i.key, 512) = left(asked.key, 512)
     AND hashtextextended(i.key, 0) = hashtextextended(asked.key, 0) AND i.key = asked.key
 LEFT JOIN version AS v ON v.item_id = i.id AND v.number = i.version
+
+-- name: document_by_key
+SELECT d.* FROM (SELECT ?::bigint AS job_id, ?::text COLLATE "C" AS key) AS asked
+JOIN document AS d ON d.job_id = asked.job_id AND left(d.key, 512) = left(asked.key, 512)
+    AND hashtextextended(d.key, 0) = hashtextextended(asked.key, 0) AND d.key = asked.key
+
+-- name: tree_at
+SELECT d.key, v.* FROM document AS d CROSS JOIN LATERAL (
+    SELECT * FROM validity WHERE document_id = d.id AND valid_from <= ? AND recorded_at <= ?
+    ORDER BY valid_from DESC, sequence DESC, serial DESC LIMIT 1) AS v
+WHERE d.job_id = ? AND v.content IS NOT NULL ORDER BY d.key
 
 -- name: tables
 SELECT tablename FROM pg_tables WHERE schemaname = 'onward'

@@ -1,6 +1,6 @@
 -- The ledger of onward in PostgreSQL: the same tables and columns as in `../schema.sql`, in a schema of their own.
 --
--- Every row of job .. receipt is also in the journal, whole, as it was written; the tables can be rebuilt from it.
+-- Every row of job .. validity is also in the journal, whole, as it was written; the tables can be rebuilt from it.
 -- signature and memo are caches: not journaled, and may be thrown away at any time. archive stays empty here.
 -- job_lease is no record either: it says who is at work now.
 -- Instants are BIGINT microseconds since 1970-01-01T00:00:00Z; file times are nanoseconds; sizes are bytes.
@@ -185,6 +185,29 @@ CREATE INDEX receipt_by_digest ON onward.receipt (digest);
 CREATE INDEX receipt_by_item ON onward.receipt (item_id);
 CREATE INDEX receipt_by_job ON onward.receipt (job_id, tokens_in, tokens_out, cost_micro);
 CREATE INDEX receipt_by_run ON onward.receipt (run_id);
+
+-- One row per thing that several versions are versions of, e.g. a file by its path. Never goes, also when it is deleted.
+CREATE TABLE onward.document (
+    id      BIGINT PRIMARY KEY,
+    job_id  BIGINT NOT NULL REFERENCES onward.job (id),
+    key     TEXT COLLATE "C" NOT NULL                -- under which people ask for it, NFC
+);
+CREATE UNIQUE INDEX document_by_key ON onward.document (job_id, left(key, 512), hashtextextended(key, 0));
+
+-- One row per instant from which on a document is something else. Never changed: what was said of a slot (document,
+-- instant, sequence) before stays for whoever asks what was known then. As of an instant holds the greatest key.
+CREATE TABLE onward.validity (
+    document_id  BIGINT NOT NULL REFERENCES onward.document (id),
+    valid_from   BIGINT NOT NULL,                    -- since when it is true in the world
+    sequence     BIGINT NOT NULL,                    -- of equal instants the greater one holds
+    serial       BIGINT NOT NULL CHECK (serial >= 1),  -- rises when the same slot is recorded again
+    recorded_at  BIGINT NOT NULL,                    -- when the ledger learned it
+    item_id      BIGINT NOT NULL REFERENCES onward.item (id),  -- whose version says so, or that is gone
+    number       BIGINT,                             -- of that version; NULL where the item is gone
+    -- digest of the document's bytes; NULL: there is no such document any more
+    content      BYTEA,
+    PRIMARY KEY (document_id, valid_from, sequence, serial)
+);
 
 -- One row per transaction of a job: every row it wrote, in order. Append-only; each hash covers all before it.
 CREATE TABLE onward.journal (

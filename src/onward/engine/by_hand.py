@@ -1,0 +1,370 @@
+"""Versions of documents that a program hands over one by one: in any order, late, twice, or as a correction.
+
+Nothing is scanned and nothing planned. Each version is an attempt in this process, committed and published as in any
+run, and all that is handed over until `close` is one run of the job. What is there already is not done again. Whoever
+looks at the source of the job finds none of it there, and takes none of it for gone.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from typing import IO, NamedTuple
+
+from onward import clock
+from onward.disk.hashing import hash_bytes
+from onward.engine.batch import HANDED_OVER, Batch, NeverStop, Options, held_job
+from onward.engine.commit import Committer, Finished
+from onward.engine.executor import Assignment
+from onward.engine.executors import bench
+from onward.engine.pipeline import Entry, Pipeline, ScanProblem, tell_owner
+from onward.engine.plan import PlanCounts, Planned
+from onward.engine.recipe_book import RecipeBook
+from onward.engine.recover import recover
+from onward.engine.run import Tally, begin, end
+from onward.engine.scan import ContainerState
+from onward.engine.standing import Standing
+from onward.engine.timeline import next_sequence
+from onward.engine.told_listing import recall, remember
+from onward.errors import OutputUnavailable, VersionRefused
+from onward.ledger.base import Ledger, open_ledger
+from onward.model.decide import Decision
+from onward.model.item import BY_HAND, printable
+from onward.model.reason import Action, Reason
+from onward.model.record import Document, Run, to_blob
+from onward.model.states import ItemState, RunStatus
+from onward.runs import control
+from onward.runs import settings as sources
+from onward.runs.metadata import RunMetadata
+from onward.runs.workspace import find
+
+__all__ = ["ByHand", "Handed"]
+
+_AT_ONCE = 100
+
+
+class Handed(NamedTuple):
+    """A version as a program hands it over.
+
+    Attributes:
+        document: The document's key.
+        content: Its bytes; None says that the document is no more.
+        valid_from: Since when, microseconds since 1970, UTC.
+        sequence: Its place among versions of the same instant; None is after all that are recorded of it.
+        metadata: What is to be kept of it besides, as JSON can hold it; part of the result.
+    """
+
+    document: str
+    content: bytes | None
+    valid_from: int
+    sequence: int | None = None
+    metadata: Mapping[str, object] = {}
+
+
+class ByHand:
+    """Takes versions for one job, and holds the job until it is closed. One thread at a time.
+
+    Args:
+        pipeline: Makes a version into a result; its source is not asked.
+        out: Where results go.
+        place: The input of the job, where the job is new; the state's root by default.
+        options: As for a run.
+
+    Raises:
+        JobBusy: Another process holds the job.
+        JobPaused: A person has paused it.
+        UsageError: Something does not fit.
+        LedgerError: The ledger cannot be used.
+
+    What `put` has returned for is recorded and in its place, whatever happens then.
+    """
+
+    def __init__(
+        self, pipeline: Pipeline, out: str, *, place: str | None = None, options: Options | None = None
+    ) -> None:
+        self._batch = batch = _batch(pipeline, out, place, options or Options())
+        self._source = _Source()
+        self._pipeline = batch.pipeline.with_parts(self._source, batch.pipeline.sink)
+        self._tally = Tally(PlanCounts())
+        self._open = ExitStack()
+        try:
+            self._begin(batch)
+        except BaseException:
+            self._open.close()
+            raise
+
+    def _begin(self, batch: Batch) -> None:
+        batch.workspace.create()
+        self._ledger: Ledger = open_ledger(batch.workspace.ledger)
+        self._open.callback(self._ledger.close)
+        job = batch.find_or_create_job(self._ledger)
+        control.refuse_held_back(self._ledger, job, batch.budget)
+        self._open.enter_context(held_job(batch.workspace, job))
+        self._job = job = self._ledger.job_by_id(job.id) or job
+        sink = self._pipeline.sink
+        tell_owner(sink, self._ledger, job)
+        sink.prepare(batch.out)
+        self._open.callback(sink.close)
+        recover(self._ledger, job, sink)
+        request = batch.request(self._ledger)
+        metadata = RunMetadata.collect()
+        new_run = Run(
+            0, 0, clock.local_stamp(), batch.options.run_name, RunStatus.RUNNING.value, clock.now(), None, os.getpid(),
+            metadata.host, json.dumps(metadata.as_dict()), json.dumps(sources.redacted(batch.settings)), None, None,
+        )
+        options = json.loads(batch.stored_options(job.options))
+        if job.run_id is None or HANDED_OVER in json.loads(job.options):
+            options[HANDED_OVER] = True
+        job = job._replace(options=json.dumps(options))
+        self._run = begin(self._ledger, job, new_run, request)
+        self._job = job
+        row = next((row for row in self._ledger.containers(job.id) if row.key == BY_HAND), None)
+        self._container = ContainerState(BY_HAND, None if row is None else row.id)
+        self._standing = Standing(self._ledger, job.id, NeverStop())
+        self._committer = Committer(
+            self._ledger, job_id=job.id, run_id=self._run.id, source=self._source, sink=sink,
+            recipes=RecipeBook(job.id, request.recipe, self._ledger.recipes(job.id)), place=request.place,
+            attempts_max=request.limits.attempts_max, chance=lambda: 0.5, standing=self._standing,
+            seen=lambda: self._tally.counts.total,
+        )
+        self._attempt = bench(Assignment(
+            self._pipeline, request.place, request.out, request.settings, request.validates, 1, None, lambda: None,
+        ))
+
+    # -- handing over
+
+    def put(self, version: Handed) -> bool:
+        """Take a version; say whether it was new. When this returns it is durable and can be asked for.
+
+        Raises:
+            VersionRefused: It cannot be made into a result; nothing is recorded of it but that.
+            OutputUnavailable: Its place cannot be written; what was committed is delivered later.
+        """
+        return self.put_all([version]) == 1
+
+    def put_all(self, versions: Iterable[Handed]) -> int:
+        """Take versions, many in one commit; return how many were new.
+
+        Raises:
+            VersionRefused: One cannot be made into a result; those before it are recorded.
+            OutputUnavailable: As in `put`.
+        """
+        new = 0
+        try:
+            for version in versions:
+                if version.document in self._source.versions:  # its place depends on what is recorded by then
+                    self._flush()
+                placed = self._placed(version)
+                if placed is not None:
+                    new += 1
+                    self._source.versions[placed.document] = placed
+                    if len(self._source.versions) >= _AT_ONCE:
+                        self._flush()
+        finally:
+            self._flush()
+        return new
+
+    def _placed(self, version: Handed) -> Handed | None:
+        """Return a version with its place among all of its instant; None where it is there already."""
+        content = None if version.content is None else to_blob(hash_bytes(version.content))
+        document = self._ledger.document(self._job.id, version.document)
+        if document is None:
+            return version._replace(sequence=version.sequence or 0)
+        if version.sequence is not None:
+            there = self._ledger.last_in_slot(document.id, version.valid_from, version.sequence)
+            return None if there is not None and there.content == content else version
+        there = self._ledger.validity_at(document.id, version.valid_from)
+        if there is not None and (there.valid_from, there.content) == (version.valid_from, content):
+            return None
+        return version._replace(sequence=next_sequence(self._ledger, document.id, version.valid_from))
+
+    def _flush(self) -> None:
+        """Make an attempt at each version that waits, and commit them together."""
+        planned = [self._planned(version) for version in self._source.versions.values()]
+        try:
+            while planned:
+                for one in planned:
+                    self._committer.claim(one)
+                self._commit()
+                for task, claimed in self._committer.take_claimed():
+                    self._committer.add(self._attempt(task), claimed)
+                ended = [*self._commit(), *self._commit()]  # the second confirms what the first has delivered
+                planned = self._again(ended)
+        finally:
+            self._source.versions.clear()
+
+    def _commit(self) -> Sequence[Finished]:
+        finished = self._committer.commit()
+        for one in finished:
+            self._tally.finished(one)
+        return finished
+
+    def _again(self, finished: Sequence[Finished]) -> list[Planned]:
+        """Return what is to be tried again, when it is time for it."""
+        failed = [one for one in finished if one.state is not ItemState.SUCCEEDED]
+        for one in failed:
+            if one.state is ItemState.FAILED:
+                continue
+            error = self._error_of(one)
+            what = f"'{printable(one.planned.key.removesuffix(BY_HAND))}'"
+            if one.state is ItemState.QUARANTINED:
+                msg = f"The version of {what} cannot be taken: {error}"
+                raise VersionRefused(msg)
+            msg = f"The version of {what} was not taken, and may be again: {error}"
+            raise OutputUnavailable(msg)
+        if failed:
+            time.sleep(max(one.wait_s for one in failed))
+        return [one.planned for one in failed]
+
+    def _error_of(self, finished: Finished) -> str:
+        assert finished.planned.known is not None
+        last = self._ledger.attempts(finished.planned.known.item.id)[-1]
+        return str(json.loads(last.error)["message"]) if last.error else finished.reason or ""
+
+    def _planned(self, version: Handed) -> Planned:
+        key = _key(version.document)
+        known = self._ledger.known(self._job.id, key)
+        self._container.outstanding += 1
+        reason = Reason.NEW if known is None else Reason.CONTENT_CHANGED
+        entry = Entry(key, version.document.encode("utf-8", "surrogateescape"), b"")
+        return Planned(key, Decision(Action.PROCESS, reason), entry, known, self._container, None, owns_output=False)
+
+    # -- asking
+
+    def document(self, key: str) -> Document | None:
+        """Return a document by its key."""
+        return self._ledger.document(self._job.id, key)
+
+    def close(self) -> None:
+        """Confirm what was handed over, end the run, and let go of the job."""
+        try:
+            while self._committer.has_work():
+                self._commit()
+            self._tally.counts.total = self._tally.processed + self._tally.quarantined
+            end(self._ledger, self._job, self._run, RunStatus.COMPLETED, self._tally, self._standing)
+        finally:
+            self._open.close()
+
+    def __enter__(self) -> ByHand:
+        """Take versions while a block lasts."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the run."""
+        self.close()
+
+
+def _batch(pipeline: Pipeline, out: str, place: str | None, options: Options) -> Batch:
+    """Return the job that writes to `out`, or the one that is to."""
+    workspace = find(options.state)
+    if workspace.exists():
+        ledger = open_ledger(workspace.ledger, writes=False)
+        try:
+            from onward.runs.outlet import outlet
+
+            job = ledger.job_by_out(outlet(out, workspace).stored)
+        finally:
+            ledger.close()
+        if job is not None:
+            options = options._replace(job=job.name)
+            place = place or workspace.absolute(job.source)
+    return Batch.prepare(pipeline, place or workspace.root, out, options)
+
+
+def _key(document: str) -> str:
+    return document + BY_HAND
+
+
+class _Source:
+    """Offers what waits to be committed, and nothing else."""
+
+    def __init__(self) -> None:
+        self.versions: dict[str, Handed] = {}
+
+    def check(self, place: str) -> None:
+        """Find nothing wrong."""
+
+    def scan(self, place: str, *, leave_out: Sequence[str]) -> Iterator[ScanProblem]:
+        """Tell nothing."""
+        return iter(())
+
+    def remember(self, records: Iterable[tuple[str, bytes]], container: str, kept: Sequence[bytes] = ()) -> bytes:
+        """Return the packed form of keys and signatures."""
+        return remember(records, kept)
+
+    def recall(self, packed: bytes, container: str) -> dict[str, bytes]:
+        """Return key and signature of each entry of a packed form."""
+        return recall(packed)
+
+    def find(self, place: str, key: str) -> Entry | None:
+        """Find nothing: what was handed over is not kept here."""
+        return None
+
+    def hash(self, place: str, entries: Sequence[Entry]) -> list[str | None]:
+        """Return the digests of versions that wait."""
+        found = [self.versions.get(os.fsdecode(entry.locator)) for entry in entries]
+        return [None if one is None or one.content is None else hash_bytes(one.content) for one in found]
+
+    def open(self, place: str, key: str, locator: bytes) -> _Reading:
+        """Open a version that waits."""
+        return _Reading(key, self.versions[locator.decode("utf-8", "surrogateescape")])
+
+    def is_racy(self, signature: bytes, looked_at_ns: int) -> bool:
+        """Say no."""
+        return False
+
+
+class _Reading:
+    """A version as a worker reads it."""
+
+    def __init__(self, key: str, version: Handed) -> None:
+        self.key = key
+        self.name = key.removesuffix(BY_HAND)
+        self.metadata = version.metadata
+        self.document = version.document
+        self.sequence = version.sequence
+        self.is_deletion = version.content is None
+        self.valid_from = version.valid_from
+        self.signature = b""
+        self.mtime_ns = version.valid_from * 1000
+        self.noted: dict[str, object] = {}
+        self._bytes = version.content or b""
+
+    @property
+    def content(self) -> str:
+        """Content hash of the bytes."""
+        return hash_bytes(self._bytes)
+
+    @property
+    def sha256(self) -> str:
+        """Content hash of the bytes."""
+        return hash_bytes(self._bytes)
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes it has."""
+        return len(self._bytes)
+
+    @property
+    def facts(self) -> Mapping[str, object]:
+        """What is kept beside the result."""
+        return {"document": self.document, **self.metadata, **self.noted}
+
+    def read_bytes(self) -> bytes:
+        """Return the bytes."""
+        return self._bytes
+
+    def read_text(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """Return the bytes decoded."""
+        return self._bytes.decode(encoding, errors)
+
+    def open(self) -> IO[bytes]:
+        """Return the bytes as a file."""
+        return io.BytesIO(self._bytes)
+
+    def finish(self) -> None:
+        """Do nothing: what was handed over cannot change."""

@@ -1,0 +1,1 @@
+"""Documents → chunks and vectors, each version with the time from which on it was true."""

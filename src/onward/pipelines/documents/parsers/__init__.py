@@ -1,0 +1,1 @@
+"""Parsers, one a kind of document; each takes a text and returns its blocks."""
