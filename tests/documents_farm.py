@@ -137,7 +137,7 @@ class DocumentsFarm(Farm):
         """Return id → digest of every chunk as the library has it."""
         library = self.library()
         try:
-            return {chunk.id: to_digest(digest_of(chunk)) for chunk in library.every_chunk()}
+            return {chunk.id: to_digest(digest_of(chunk)) for chunk, _ in library.every_chunk()}
         finally:
             library.close()
 

@@ -495,6 +495,14 @@ class HoldsParts(Protocol):
         """
 
 
+@runtime_checkable
+class KeepsVersions(Protocol):
+    """What a sink can be besides, when each version of an item can be asked for, and not only the last."""
+
+    def has_version(self, digest: str) -> bool:
+        """Say whether the version whose result has this digest is there, whole."""
+
+
 class OldOutput(Protocol):
     """An output that was replaced or taken away."""
 

@@ -17,7 +17,7 @@ from onward.engine.batch import held_job
 from onward.engine.command_run import PipelineFinder, pipeline_to_look
 from onward.engine.file_sink import FileSink
 from onward.engine.history import find_job
-from onward.engine.pipeline import Examines, HoldsParts, Sink, tell_owner
+from onward.engine.pipeline import Examines, HoldsParts, KeepsVersions, Sink, tell_owner
 from onward.errors import NotFound
 from onward.ledger.base import Ledger, Reader, open_ledger
 from onward.model.reason import Reason
@@ -28,6 +28,7 @@ from onward.runs.workspace import Workspace, find
 
 _AT_ONCE = 256
 _CONTRADICTS = "output-contradicts"
+_LOST = "version-lost"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +37,8 @@ class Finding:
 
     Attributes:
         problem: `output-missing`, `output-altered`, `output-contradicts` (its bytes are as recorded, and what they say
-            is not what the ledger knows of them), `orphaned` or `undelivered`.
+            is not what the ledger knows of them), `orphaned`, `undelivered` or `version-lost` (an earlier version,
+            which no run makes again).
         key: The item; None for an output that no item has.
         output: Path relative to the output folder.
         recorded: Digest in the ledger, or None.
@@ -129,6 +131,8 @@ def verify(
             result.findings.append(
                 Finding(problem="orphaned", key=None, output=output, recorded=None, found=None)
             )
+    if isinstance(sink, KeepsVersions):
+        result.findings += _lost(ledger, job, sink, pending)
     if isinstance(sink, HoldsParts):
         parts = list(sink.differences())
         result.findings += [
@@ -203,6 +207,22 @@ def _finding(problem: str, known: Known, recorded: str, found: str | None, detai
         problem=str(problem), key=known.item.key, output=known.version.output, recorded=recorded, found=found,
         detail=detail,
     )
+
+
+def _lost(ledger: Reader, job: Job, sink: KeepsVersions, pending: set[int]) -> Iterator[Finding]:
+    """Return each version that is not there any more, but for those that a run can make again."""
+    for known in ledger.known_all(job.id):
+        is_gone = known.item.state == ItemState.GONE
+        if known.version is None or known.item.id in pending or (known.version.number == 1 and not is_gone):
+            continue
+        for version in ledger.versions(known.item.id):
+            recorded = to_digest(version.digest)
+            if (is_gone or version.number != known.version.number) and not sink.has_version(recorded):
+                detail = f"version {version.number}, recorded {clock.text(version.recorded_at)}: only a backup has it"
+                yield Finding(
+                    problem=_LOST, key=known.item.key, output=version.output, recorded=recorded, found=None,
+                    detail=detail,
+                )
 
 
 def _hashed(ledger: Reader, job: Job, sink: Sink) -> Iterator[tuple[Known, str | None]]:

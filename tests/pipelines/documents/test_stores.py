@@ -22,13 +22,14 @@ from hypothesis import strategies as st
 
 from onward.errors import OutputRefused, OutputUnavailable, UsageError
 from onward.pipelines.documents.stores import store_of
-from onward.pipelines.documents.stores.port import StoredChunk, VectorStore, digest_of
+from onward.pipelines.documents.stores.port import Origin, StoredChunk, VectorStore, digest_of
 from services.postgres import Postgres
 from services.process import Server
 
 KINDS = ("sqlite", "chroma", "pgvector")
 SETTINGS = {"store": "sqlite", "collection": "documents", "chroma.url": ""}
 Open = Callable[[], VectorStore]
+OURS = Origin("some/1", 8, "ours@1")
 
 
 @pytest.fixture(params=KINDS)
@@ -63,7 +64,7 @@ def chunk_of(n: int, text: str | None = None) -> StoredChunk:
 def filled(opened: Open, count: int = 10) -> VectorStore:
     store = opened()
     store.open(writes=True)
-    store.agree("some/1", 8)
+    store.agree(OURS)
     store.upsert([chunk_of(n) for n in range(count)])
     return store
 
@@ -119,15 +120,27 @@ def test_vectors_of_another_embedder_are_refused_and_nothing_is_changed(opened: 
     filled(opened)
     store = opened()
     store.open(writes=True)
-    assert store.embedder() == ("some/1", 8)
-    store.agree("some/1", 8)
+    assert store.origin() == OURS
+    store.agree(OURS)
 
-    for embedder, dimensions in (("other/1", 8), ("some/1", 16)):
+    for other in (OURS._replace(embedder="other/1"), OURS._replace(dimensions=16)):
         with pytest.raises(OutputRefused, match=r"some/1.*8") as refused:
-            store.agree(embedder, dimensions)
-        assert embedder in str(refused.value)
+            store.agree(other)
+        assert other.embedder in str(refused.value)
         assert "another" in str(refused.value)
-    assert store.embedder() == ("some/1", 8)
+    assert store.origin() == OURS
+
+
+def test_a_store_that_another_job_fills_is_refused_and_nothing_is_changed(opened: Open) -> None:
+    filled(opened)
+    store = opened()
+    store.open(writes=True)
+
+    with pytest.raises(OutputRefused, match=r"'ours@1'.*'theirs@2'"):
+        store.agree(OURS._replace(owner="theirs@2"))
+
+    assert store.origin() == OURS
+    assert store.count() == 10
 
 
 def test_the_nearest_are_those_that_comparing_with_all_gives(opened: Open) -> None:
@@ -151,7 +164,7 @@ def test_the_nearest_are_those_that_comparing_with_all_gives(opened: Open) -> No
 def test_of_equal_ones_the_lesser_id_comes_first(opened: Open) -> None:
     store = opened()
     store.open(writes=True)
-    store.agree("some/1", 8)
+    store.agree(OURS)
     same = [chunk_of(n)._replace(vector=vector_of("same")) for n in range(20)]
     store.upsert(same[::-1])
 
@@ -228,7 +241,7 @@ def test_two_collections_of_a_database_do_not_meet(postgres: Postgres) -> None:
     one, other = (store_of(postgres.url, {**SETTINGS, "collection": name}) for name in ("one", "other"))
     for store, embedder in ((one, "a/1"), (other, "b/1")):
         store.open(writes=True)
-        store.agree(embedder, 8)
+        store.agree(OURS._replace(embedder=embedder))
     one.upsert([chunk_of(1)])
     other.upsert([chunk_of(2)])
     other.delete([chunk_of(1).id])
@@ -344,15 +357,15 @@ def test_a_vector_of_other_length_in_a_database_hides_no_other(postgres: Postgre
 def test_a_note_of_the_embedder_that_others_spoilt_is_made_anew(forget: str, tmp_path: Path) -> None:
     store = store_of(str(tmp_path), SETTINGS)
     store.open(writes=True)
-    store.agree("some/1", 8)
+    store.agree(OURS)
     db = apsw.Connection(str(tmp_path / "chunks.sqlite"))
     db.execute(forget)
     db.close()
-    assert store.embedder() is None
+    assert store.origin() is None
 
-    store.agree("some/1", 8)
+    store.agree(OURS)
 
-    assert store.embedder() == ("some/1", 8)
+    assert store.origin() == OURS
     store.close()
 
 
@@ -540,7 +553,7 @@ def test_a_server_of_chroma_holds_what_a_folder_would(chroma_url: str, tmp_path:
     store = store_of(str(tmp_path / "unused"), place)
     assert not store.open(writes=False)
     assert not store.open(writes=True)
-    store.agree("some/1", 8)
+    store.agree(OURS)
     store.upsert([chunk_of(n) for n in range(1_200)])
     reader = store_of(str(tmp_path / "unused"), place)
     assert reader.open(writes=False)
@@ -548,12 +561,12 @@ def test_a_server_of_chroma_holds_what_a_folder_would(chroma_url: str, tmp_path:
 
     store.delete([chunk_of(n).id for n in range(1_190)])
 
-    assert reader.embedder() == ("some/1", 8)
+    assert reader.origin() == OURS
     assert reader.mark() != before
     assert dict(reader.digests()) == digests_of(*(chunk_of(n) for n in range(1_190, 1_200)))
     assert len(reader.nearest(vector_of("x"), None, 20)) == 10
     with pytest.raises(OutputRefused, match="other/1"):
-        reader.agree("other/1", 8)
+        reader.agree(OURS._replace(embedder="other/1"))
     assert not (tmp_path / "unused").exists()
     store.close()
     reader.close()
@@ -583,7 +596,8 @@ def test_a_name_that_chroma_does_not_take_is_refused(name: str, chroma_url: str)
 def test_a_damaged_folder_of_chroma_is_told_with_what_to_do(damage: bytes | None, tmp_path: Path) -> None:
     """In a process of its own: Chroma keeps one engine for a folder as long as a process lasts."""
     place = {**SETTINGS, "store": "chroma"}
-    fill = "store.agree('some/1', 2); store.upsert([StoredChunk('a' * 32, 'h', 't', bytes(4) + b'\\0\\0\\x80?')])"
+    one = "StoredChunk('a' * 32, 'h', 't', bytes(4) + b'\\0\\0\\x80?')"
+    fill = f"store.agree(Origin('some/1', 2)); store.upsert([{one}])"
     assert _in_a_process(tmp_path, place, fill) == "done"
     path = tmp_path / "chroma" / "chroma.sqlite3"
     path.write_bytes(path.read_bytes()[:50_000] if damage is None else damage)
@@ -595,7 +609,7 @@ def _in_a_process(folder: Path, place: dict[str, str], work: str) -> str:
     code = f"""
 from onward.errors import OnwardError
 from onward.pipelines.documents.stores import store_of
-from onward.pipelines.documents.stores.port import StoredChunk
+from onward.pipelines.documents.stores.port import Origin, StoredChunk
 store = store_of({str(folder)!r}, {place!r})
 try:
     store.open(writes=True)

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import apsw
 
@@ -56,7 +56,8 @@ class Library:
 
     Args:
         path: The file.
-        writes: Make it where there is none. False only reads, and raises `FileNotFoundError` where there is none.
+        writes: Make it where there is none. False only reads, and raises `FileNotFoundError` where there is none, or
+            a file in which nothing ever was.
 
     What `put` was given is durable when it returns.
     """
@@ -79,6 +80,9 @@ class Library:
                     self._db.execute(_SQL["schema"])
             else:
                 self._db.execute("PRAGMA query_only = ON")
+                if not any(self._db.execute(_SQL["tables"])):
+                    self._db.close()
+                    raise FileNotFoundError(path)
             self._loaded_to = 0
             self._ids: dict[int, str] = {}
             self._words: dict[str, int] = {}
@@ -89,6 +93,11 @@ class Library:
         self._db.close()
 
     # -- notes
+
+    @property
+    def id(self) -> bytes:
+        """What tells this library from one that is made in its place when it is lost; 16 bytes."""
+        return self.note("id") or b""
 
     def note(self, name: str) -> bytes | None:
         """Return what was noted under a name."""
@@ -133,18 +142,26 @@ class Library:
         self._db.execute(_SQL["put_content"], (digest, len(data), short if len(short) < len(data) else data))
 
     def _put_chunk(self, chunk: Chunk, vectors: dict[str, bytes], new: list[str]) -> int:
-        for (number,) in self._db.execute(_SQL["chunk_number"], (chunk.id,)):
-            return int(number)
+        number = self._db.execute(_SQL["chunk_number"], (chunk.id,)).get
         vector = vectors.get(chunk.id)
+        if number is not None:
+            if vector is not None and chunk.id not in self.chunks([chunk.id]):
+                mended = (chunk.heading, chunk.text, self._count_words(chunk), vector, sha256(vector).digest(), number)
+                self._db.execute(_SQL["mend_chunk"], mended)
+            return int(number)
         if vector is None:
             msg = f"The library '{self.path}' has lost a chunk that was in it. Run again; what is missing is made anew."
             raise HistoryDamaged(msg)
-        words = len(self.terms(chunk.heading)) + len(self.terms(chunk.text))
-        self._db.execute(_SQL["put_chunk"], (chunk.id, chunk.heading, chunk.text, words, vector))
+        words = self._count_words(chunk)
+        row = (chunk.id, chunk.heading, chunk.text, words, vector, sha256(vector).digest())
+        self._db.execute(_SQL["put_chunk"], row)
         number = self._db.last_insert_rowid()
         self._db.execute(_SQL["put_words"], (number, chunk.heading, chunk.text))
         new.append(chunk.id)
         return number
+
+    def _count_words(self, chunk: Chunk) -> int:
+        return len(self.terms(chunk.heading)) + len(self.terms(chunk.text))
 
     # -- asking
 
@@ -179,11 +196,8 @@ class Library:
         with _translated(self.path):
             for record, packed in self._db.execute(_SQL["record"], (digest,)):
                 ids = self._ids_of([number for (number,) in struct.iter_unpack("<I", packed)])
-                return str(record) if all(map(self._is_whole, ids)) else None
+                return str(record) if len(self.chunks(ids)) == len(set(ids)) else None
         return None
-
-    def _is_whole(self, chunk: str) -> bool:
-        return any(found.id == chunk_id(found.heading, found.text) for found in self.chunks([chunk]).values())
 
     def _ids_of(self, numbers: Sequence[int]) -> list[str]:
         """Return the ids of chunks by their numbers; neither is ever changed, so what was read is kept."""
@@ -202,30 +216,24 @@ class Library:
             raise HistoryDamaged(msg) from None
 
     def chunks(self, ids: Iterable[str]) -> dict[str, StoredChunk]:
-        """Return the chunks with these ids, as far as they are here."""
+        """Return the chunks with these ids, as far as they are here and are what was put here."""
         with _translated(self.path):
-            return {
-                str(id): StoredChunk(str(id), str(heading), str(text), bytes(vector))
-                for one in ids
-                for id, heading, text, vector in self._db.execute(_SQL["chunk"], (one,))
-            }
+            rows = (row for one in ids for row in self._db.execute(_SQL["chunk"], (one,)))
+            return {chunk.id: chunk for chunk, is_whole in map(_checked, rows) if is_whole}
 
-    def every_chunk(self) -> Iterator[StoredChunk]:
-        """Return every chunk, by id, streamed."""
+    def every_chunk(self) -> Iterator[tuple[StoredChunk, bool]]:
+        """Return every chunk, by id, streamed, and whether it is what was put here."""
         with _translated(self.path):
-            for row in self._db.execute(_SQL["chunks"]):
-                yield StoredChunk(*row)
+            yield from map(_checked, self._db.execute(_SQL["chunks"]))
 
-    def count_chunks(self) -> int:
-        """Return how many chunks there are."""
+    def is_empty(self) -> bool:
+        """Say whether nothing was ever put here."""
         with _translated(self.path):
-            return int(self._db.execute(_SQL["count_chunks"]).get)
+            return not any(self._db.execute(_SQL["chunks"]))
 
     def vectors(self, ids: Iterable[str]) -> dict[str, bytes]:
-        """Return the vectors of these chunks, as far as they are here."""
-        with _translated(self.path):
-            found = ((one, self._db.execute(_SQL["vector"], (one,)).get) for one in ids)
-            return {one: bytes(vector) for one, vector in found if vector is not None}
+        """Return the vectors of these chunks, as far as they are here and are what was put here."""
+        return {one: chunk.vector for one, chunk in self.chunks(ids).items()}
 
     def lengths(self, ids: Iterable[str]) -> dict[str, int]:
         """Return how many words each of these chunks has, heading and text together."""
@@ -276,6 +284,11 @@ class Library:
         with _translated(self.path):
             found = self._db.execute(_SQL[query], values).get
             return None if found is None else bytes(found)
+
+
+def _checked(row: tuple[Any, ...]) -> tuple[StoredChunk, bool]:
+    chunk, checksum = StoredChunk(*row[:4]), row[4]
+    return chunk, chunk.id == chunk_id(chunk.heading, chunk.text) and sha256(chunk.vector).digest() == checksum
 
 
 @contextmanager

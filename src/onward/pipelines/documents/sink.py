@@ -29,12 +29,11 @@ from onward.pipelines.documents.chunk import Chunk
 from onward.pipelines.documents.library import FILE, Edition, Library
 from onward.pipelines.documents.result import Result
 from onward.pipelines.documents.stores import store_of
-from onward.pipelines.documents.stores.port import VectorStore, digest_of
+from onward.pipelines.documents.stores.port import Origin, VectorStore, digest_of, refuse_other
 from onward.runs.outlet import Outlet
 
 __all__ = ["DocumentSink", "library_path"]
 
-_AS_LEFT = b"as-left"
 _MARK, _EMBEDDER = "mark", "embedder"
 _AT_ONCE = 1_000
 
@@ -62,6 +61,7 @@ class DocumentSink(StagedFiles):
         self.to = to
         self._settings = settings
         self._embedder = embedder
+        self._owner = ""
         self._library: tuple[int, Library] | None = None
         self._inherited: list[object] = []
         self._store: VectorStore | None = None
@@ -71,6 +71,10 @@ class DocumentSink(StagedFiles):
         self._moves: dict[str, str | None] = {}
 
     # -- where
+
+    def belongs_to(self, job: str) -> None:
+        """Be told whose store it is; nobody else's is written to."""
+        self._owner = job
 
     def check(self, out: str) -> None:
         """Raise `UsageError` when there cannot be a store at `out`, or what it needs is not installed."""
@@ -105,7 +109,14 @@ class DocumentSink(StagedFiles):
         """Look at what is there, making nothing; the store is opened when it is asked."""
         self._staging = self._folders()
         self._may_write = False
-        self._is_there = os.path.exists(library_path(self.to))
+        self._is_there = self._has_library()
+
+    def _has_library(self) -> bool:
+        try:
+            self.library  # noqa: B018  # opening it tells
+        except FileNotFoundError:
+            return False
+        return True
 
     def _folders(self) -> Staging:
         # Beside a database a run clears the private folder when it begins, before anything is recovered.
@@ -125,10 +136,20 @@ class DocumentSink(StagedFiles):
         if self._store is None:
             self._store = store_of(self.to.out, self._settings)
             self._store.open(writes=self._may_write)
-            made_by = self._store.embedder()
-            if self._may_write and made_by is not None:
-                self._check_embedder(made_by[0].encode())
+            if self._may_write:
+                self._refuse_other_store(self._store)
         return self._store
+
+    def _refuse_other_store(self, store: VectorStore) -> None:
+        known = store.origin()
+        if known is not None:
+            refuse_other(self.to.shown, known, Origin(self._embedder, known.dimensions, self._owner))
+        elif self.library.is_empty() and store.count():
+            msg = (
+                f"The store '{self.to.shown}' holds {store.count()} chunks that no job of this tool put there. Name "
+                "another --out or collection."
+            )
+            raise OutputRefused(msg)
 
     @property
     def library(self) -> Library:
@@ -252,7 +273,7 @@ class DocumentSink(StagedFiles):
         if vector is None:
             return
         dimensions = len(vector) // 4
-        self._open_store().agree(self._embedder, dimensions)
+        self._open_store().agree(Origin(self._embedder, dimensions, self._owner))
         if self.library.note(_EMBEDDER) is None:
             self.library.put_note(_EMBEDDER, self._embedder.encode())
 
@@ -282,20 +303,20 @@ class DocumentSink(StagedFiles):
         """Do nothing: one look tells of all containers."""
 
     def look(self, container: str) -> bytes:
-        """Say whether there is a library; what others did to the store is mended, and no reason to redo anything."""
-        return _AS_LEFT if self._is_there else b""
+        """Return which library there is; what others did to the store is mended, and no reason to redo anything."""
+        return self.library.id if self._is_there else b""
 
     def unpack(self, look: bytes, container: str) -> dict[str, bytes]:
-        """Return what is there: the same for every key, or nothing."""
-        return _AllAsLeft() if look == _AS_LEFT else {}
+        """Return for every key that has a result in the library of a look that library's id; it is asked key by key."""
+        return _Looked(self.library, look) if look and self._is_there else {}
 
     def pack(self, outputs: Mapping[str, bytes], container: str) -> bytes:
-        """Return the look of a library that is there."""
-        return _AS_LEFT
+        """Return the look of the library that is there."""
+        return self.library.id
 
     def packed(self, size_bytes: int, mtime_ns: int) -> bytes:
         """Return what a look tells of a result that is there."""
-        return _AS_LEFT
+        return self.library.id if self._is_there else b""
 
     def outputs(self) -> Iterator[str]:
         """Return every item that has a current result."""
@@ -314,8 +335,15 @@ class DocumentSink(StagedFiles):
         if not self._is_there:
             return None
         digest = self.library.standing(output)
+        return None if digest is None else self._whole_record(digest)
+
+    def has_version(self, digest: str) -> bool:
+        """Say whether a version is on the shelf with its bytes and all its chunks."""
+        return self._is_there and self._whole_record(to_blob(digest)) is not None
+
+    def _whole_record(self, digest: bytes) -> str | None:
         try:
-            record = None if digest is None else self.library.record(digest)
+            record = self.library.record(digest)
             if record is not None:
                 content = json.loads(record)["content"]
                 if content is not None and self.library.content(to_blob(content)) is None:
@@ -339,19 +367,21 @@ class DocumentSink(StagedFiles):
 
     def _compare(self) -> Iterator[tuple[str, tuple[bytes | None, bytes | None]]]:
         """Walk library and store side by side; yield what differs: id, digest in the store, digest in the library."""
-        mine = ((chunk.id, digest_of(chunk)) for chunk in self.library.every_chunk())
+        # Of what is spoilt in the library nothing is said of the store: no item that has it is whole, and is made anew.
+        mine = ((chunk.id, digest_of(chunk) if is_whole else None) for chunk, is_whole in self.library.every_chunk())
         theirs = self._open_store().digests() if self._has_store() else iter(())
         own, other = next(mine, None), next(theirs, None)
         while own is not None or other is not None:
             if other is None or (own is not None and own[0] < other[0]):
                 assert own is not None
-                yield own[0], (None, own[1])
+                if own[1] is not None:
+                    yield own[0], (None, own[1])
                 own = next(mine, None)
             elif own is None or other[0] < own[0]:
                 yield other[0], (other[1], None)
                 other = next(theirs, None)
             else:
-                if own[1] != other[1]:
+                if own[1] is not None and own[1] != other[1]:
                     yield own[0], (other[1], own[1])
                 own, other = next(mine, None), next(theirs, None)
 
@@ -373,7 +403,7 @@ class DocumentSink(StagedFiles):
         lacking = [one.part for one in differences if one.recorded is not None]
         if lacking:
             chunk = next(iter(self.library.chunks(lacking[:1]).values()))
-            self._open_store().agree(self._embedder, len(chunk.vector) // 4)
+            self._open_store().agree(Origin(self._embedder, len(chunk.vector) // 4, self._owner))
         self._fill(lacking)
         orphans = [one.part for one in differences if one.recorded is None]
         for start in range(0, len(orphans), _AT_ONCE):
@@ -382,10 +412,15 @@ class DocumentSink(StagedFiles):
         self._note_mark()
 
     def mend_what_moved(self) -> int:
-        """Compare and mend where the store does not look as it was left."""
+        """Compare and mend where the store does not look as it was left.
+
+        A library in which nothing is yet, perhaps because it was lost, calls nothing in the store an orphan.
+        """
         mark = self._open_store().mark()
         if mark == self.library.note(_MARK):
             self._left = mark
+            return 0
+        if self.library.is_empty():
             return 0
         found = [
             PartDifference("", part, None, _shown(recorded), _shown(there))
@@ -395,15 +430,18 @@ class DocumentSink(StagedFiles):
         return len(found)
 
 
-class _AllAsLeft(dict[str, bytes]):
-    """Says of whatever key that its result is as it was left."""
+class _Looked(dict[str, bytes]):
+    """A look at a library: says of each key that has a result there that it is as it was left."""
 
-    def __missing__(self, key: str) -> bytes:
-        return _AS_LEFT
+    def __init__(self, library: Library, look: bytes) -> None:
+        super().__init__()
+        self._library = library
+        self._look = look
 
-    def get(self, key: str, default: object = None) -> bytes:
-        """Return the one answer."""
-        return _AS_LEFT
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the look for what is there; of a library that is no more, for everything."""
+        is_there = self._library.id != self._look or self._library.standing(key) is not None
+        return self._look if is_there else default
 
 
 def _shown(digest: bytes | None) -> str | None:

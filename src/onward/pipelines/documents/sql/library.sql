@@ -7,6 +7,7 @@ CREATE TABLE IF NOT EXISTS note (            -- which embedder, and what the sto
     name   TEXT PRIMARY KEY,
     value  BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
+INSERT OR IGNORE INTO note VALUES ('id', randomblob(16));  -- one that was lost and made anew has another
 CREATE TABLE IF NOT EXISTS content (         -- the bytes of every version of every document
     digest  BLOB    NOT NULL UNIQUE,         -- sha256 of the bytes
     size    INTEGER NOT NULL,                -- how many they are
@@ -18,7 +19,8 @@ CREATE TABLE IF NOT EXISTS chunk (           -- one row per text that was ever e
     heading  TEXT    NOT NULL,
     text     TEXT    NOT NULL,
     words    INTEGER NOT NULL,               -- terms in heading and text, as the index below counts them
-    vector   BLOB    NOT NULL                -- float32, little-endian
+    vector   BLOB    NOT NULL,               -- float32, little-endian
+    sum      BLOB    NOT NULL                -- sha256 of the vector; heading and text are told by `id`
 ) STRICT;
 CREATE TABLE IF NOT EXISTS outline (         -- one row per result: the chunks of a version, in order
     digest   BLOB NOT NULL UNIQUE,           -- of the record; the ledger's version has it
@@ -46,32 +48,29 @@ SELECT size, data FROM content WHERE digest = ?
 -- name: put_content
 INSERT INTO content (digest, size, data) VALUES (?, ?, ?) ON CONFLICT (digest) DO NOTHING
 
--- name: contents
-SELECT digest, size, data FROM content ORDER BY rowid
+-- name: tables
+SELECT name FROM sqlite_schema WHERE type = 'table'
 
 -- name: chunk_number
 SELECT number FROM chunk WHERE id = ?
 
 -- name: put_chunk
-INSERT INTO chunk (id, heading, text, words, vector) VALUES (?, ?, ?, ?, ?)
+INSERT INTO chunk (id, heading, text, words, vector, sum) VALUES (?, ?, ?, ?, ?, ?)
+
+-- name: mend_chunk
+UPDATE chunk SET heading = ?, text = ?, words = ?, vector = ?, sum = ? WHERE number = ?
 
 -- name: put_words
 INSERT INTO word (rowid, heading, text) VALUES (?, ?, ?)
 
 -- name: chunk
-SELECT id, heading, text, vector FROM chunk WHERE id = ?
-
--- name: vector
-SELECT vector FROM chunk WHERE id = ?
+SELECT id, heading, text, vector, sum FROM chunk WHERE id = ?
 
 -- name: length
 SELECT words FROM chunk WHERE id = ?
 
 -- name: chunks
-SELECT id, heading, text, vector FROM chunk ORDER BY id
-
--- name: count_chunks
-SELECT count(*) FROM chunk
+SELECT id, heading, text, vector, sum FROM chunk ORDER BY id
 
 -- name: ids
 SELECT number, id FROM chunk

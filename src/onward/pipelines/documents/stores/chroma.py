@@ -23,7 +23,7 @@ from onward.disk.lock import FileLock, LockHeld
 from onward.errors import OutputRefused, OutputUnavailable
 from onward.model.secret import without_password
 from onward.pipelines.documents.stores.nearest import Vectors
-from onward.pipelines.documents.stores.port import StoredChunk, digest_of
+from onward.pipelines.documents.stores.port import Origin, StoredChunk, digest_of, origin_of, refuse_other
 
 if TYPE_CHECKING:
     import httpx
@@ -119,29 +119,27 @@ class ChromaStore:
         assert self._collection is not None, "open comes first"
         return self._collection
 
-    def agree(self, embedder: str, dimensions: int) -> None:
-        """Remember the embedder, or see that it is the same."""
-        known = self.embedder()
+    def agree(self, origin: Origin) -> None:
+        """Remember who fills it, or see that it is the same."""
+        known = self.origin()
         if known is None:
             with self._translated():
                 # The distance is said once, when the collection is made; it cannot be said again.
                 kept = {name: one for name, one in (self.collection.metadata or {}).items() if name not in _SPACE}
-                self.collection.modify(metadata={**kept, "embedder": embedder, "dimensions": dimensions})
+                self.collection.modify(metadata={**kept, **origin._asdict()})
                 assert self._client is not None
                 self._collection = self._client.get_collection(self._name, embedding_function=None)
-        elif known != (embedder, dimensions):
-            msg = (
-                f"The store '{self._shown}' holds vectors of '{known[0]}' with {known[1]} dimensions, and these are of "
-                f"'{embedder}' with {dimensions}. Name another --out or collection, or go back to the settings of "
-                "before."
-            )
-            raise OutputRefused(msg)
+        else:
+            refuse_other(self._shown, known, origin)
 
-    def embedder(self) -> tuple[str, int] | None:
-        """Return what makes the vectors."""
-        notes = self.collection.metadata or {}
-        dimensions = str(notes.get("dimensions", ""))
-        return (str(notes["embedder"]), int(dimensions)) if "embedder" in notes and dimensions.isdecimal() else None
+    def origin(self) -> Origin | None:
+        """Return who fills it."""
+        return origin_of(self.collection.metadata or {})
+
+    def count(self) -> int:
+        """Return how many chunks there are."""
+        with self._translated():
+            return int(self.collection.count())
 
     def upsert(self, chunks: Sequence[StoredChunk]) -> None:
         """Hold these chunks."""

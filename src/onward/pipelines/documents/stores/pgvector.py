@@ -24,7 +24,7 @@ from onward.errors import OutputRefused, OutputUnavailable
 from onward.ledger.postgres_connection import is_passing
 from onward.ledger.statements import load
 from onward.model.secret import without_password
-from onward.pipelines.documents.stores.port import StoredChunk, digest_of
+from onward.pipelines.documents.stores.port import Origin, StoredChunk, digest_of, origin_of, refuse_other
 
 __all__ = ["SCHEMA", "PgVectorStore"]
 
@@ -96,25 +96,22 @@ class PgVectorStore:
         if counted is None or counted[0] < 2:
             db.execute(self._statement("schema"))
 
-    def agree(self, embedder: str, dimensions: int) -> None:
-        """Remember the embedder, or see that it is the same."""
-        known = self.embedder()
+    def agree(self, origin: Origin) -> None:
+        """Remember who fills it, or see that it is the same."""
+        known = self.origin()
         if known is None:
-            self._ask("put_note", name="embedder", value=embedder)
-            self._ask("put_note", name="dimensions", value=str(dimensions))
-        elif known != (embedder, dimensions):
-            msg = (
-                f"The collection '{self._collection}' of '{self._shown}' holds vectors of '{known[0]}' with {known[1]} "
-                f"dimensions, and these are of '{embedder}' with {dimensions}. Name another `collection`, or go back "
-                "to the settings of before."
-            )
-            raise OutputRefused(msg)
+            names, values = zip(*origin._asdict().items(), strict=True)
+            self._ask("put_notes", names=list(names), values=[str(value) for value in values])
+        else:
+            refuse_other(f"{self._shown} ({self._collection})", known, origin)
 
-    def embedder(self) -> tuple[str, int] | None:
-        """Return what makes the vectors."""
-        notes = {str(name): str(value) for name, value in self._ask("notes")}
-        dimensions = notes.get("dimensions", "")
-        return (notes["embedder"], int(dimensions)) if "embedder" in notes and dimensions.isdecimal() else None
+    def origin(self) -> Origin | None:
+        """Return who fills it."""
+        return origin_of({str(name): value for name, value in self._ask("notes")})
+
+    def count(self) -> int:
+        """Return how many chunks there are."""
+        return int(self._ask("count")[0][0])
 
     def upsert(self, chunks: Sequence[StoredChunk]) -> None:
         """Hold these chunks."""

@@ -46,9 +46,13 @@ SELECT EXISTS (SELECT FROM {schema}.note WHERE collection = %(collection)s)
 -- name: notes
 SELECT name, value FROM {schema}.note WHERE collection = %(collection)s
 
--- name: put_note
-INSERT INTO {schema}.note (collection, name, value) VALUES (%(collection)s, %(name)s, %(value)s)
+-- name: put_notes
+INSERT INTO {schema}.note (collection, name, value)
+SELECT %(collection)s, name, value FROM unnest(%(names)s::text[], %(values)s::text[]) AS t (name, value)
 ON CONFLICT (collection, name) DO UPDATE SET value = excluded.value
+
+-- name: count
+SELECT count(*) FROM {schema}.chunk WHERE collection = %(collection)s
 
 -- name: put_chunks
 INSERT INTO {schema}.chunk (collection, id, heading, text, vector)

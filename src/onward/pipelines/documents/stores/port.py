@@ -6,11 +6,13 @@ it, so it can be lost. Nothing here says how one is built.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple, Protocol
 
-__all__ = ["StoredChunk", "VectorStore", "digest_of"]
+from onward.errors import OutputRefused
+
+__all__ = ["Origin", "StoredChunk", "VectorStore", "digest_of", "origin_of", "refuse_other"]
 
 
 class StoredChunk(NamedTuple):
@@ -27,6 +29,45 @@ class StoredChunk(NamedTuple):
     heading: str
     text: str
     vector: bytes
+
+
+class Origin(NamedTuple):
+    """Who fills a store, and with what; a store remembers it from its first chunk on.
+
+    Attributes:
+        embedder: Name of what makes the vectors.
+        dimensions: How many numbers a vector has.
+        owner: The job, by a text that no other has; '' where nobody said.
+    """
+
+    embedder: str
+    dimensions: int
+    owner: str = ""
+
+
+def origin_of(notes: Mapping[str, object]) -> Origin | None:
+    """Return what the notes of a store say of its origin; None where they say nothing that can be read."""
+    dimensions = str(notes.get("dimensions", ""))
+    if "embedder" not in notes or not dimensions.isdecimal():
+        return None
+    return Origin(str(notes["embedder"]), int(dimensions), str(notes.get("owner", "")))
+
+
+def refuse_other(shown: str, known: Origin, asked: Origin) -> None:
+    """Raise `OutputRefused` when a store has another origin than what is to be put there."""
+    if known[:2] != asked[:2]:
+        msg = (
+            f"The store '{shown}' holds vectors of '{known.embedder}' with {known.dimensions} dimensions, and these "
+            f"are of '{asked.embedder}' with {asked.dimensions}. Name another --out or collection, or go back to the "
+            "settings of before."
+        )
+        raise OutputRefused(msg)
+    if known.owner != asked.owner:
+        msg = (
+            f"The store '{shown}' is filled by the job '{known.owner}', and '{asked.owner}' would take away what that "
+            "one put there. Name another --out or collection; if that job is no more, move the store away."
+        )
+        raise OutputRefused(msg)
 
 
 def digest_of(chunk: StoredChunk) -> bytes:
@@ -46,15 +87,18 @@ class VectorStore(Protocol):
             OutputRefused: It is not ours, or does not let us in.
         """
 
-    def agree(self, embedder: str, dimensions: int) -> None:
-        """Remember what makes the vectors, the first time; later see that it is the same.
+    def agree(self, origin: Origin) -> None:
+        """Remember who fills it, the first time; later see that it is the same.
 
         Raises:
-            OutputRefused: It is another embedder, or another number of dimensions.
+            OutputRefused: It is another job, another embedder, or another number of dimensions.
         """
 
-    def embedder(self) -> tuple[str, int] | None:
-        """Return what makes the vectors and how many dimensions they have; None while nothing is known."""
+    def origin(self) -> Origin | None:
+        """Return who fills it; None while nobody has."""
+
+    def count(self) -> int:
+        """Return how many chunks there are."""
 
     def upsert(self, chunks: Sequence[StoredChunk]) -> None:
         """Hold these chunks, each in the place of one with the same id; durable when this returns."""

@@ -16,7 +16,7 @@ import apsw
 from onward.disk.durable import make_folder
 from onward.errors import OutputRefused, OutputUnavailable
 from onward.ledger.statements import load
-from onward.pipelines.documents.stores.port import StoredChunk, digest_of
+from onward.pipelines.documents.stores.port import Origin, StoredChunk, digest_of, origin_of, refuse_other
 
 if TYPE_CHECKING:
     from onward.pipelines.documents.stores.nearest import Vectors
@@ -78,26 +78,24 @@ class SqliteStore:
         assert self._db is not None, "open comes first"
         return self._db
 
-    def agree(self, embedder: str, dimensions: int) -> None:
-        """Remember the embedder, or see that it is the same."""
-        known = self.embedder()
+    def agree(self, origin: Origin) -> None:
+        """Remember who fills it, or see that it is the same."""
+        known = self.origin()
         if known is None:
             with self._translated(), self.db:
-                self.db.execute(_SQL["put_note"], ("embedder", embedder))
-                self.db.execute(_SQL["put_note"], ("dimensions", str(dimensions)))
-        elif known != (embedder, dimensions):
-            msg = (
-                f"The store '{self._path}' holds vectors of '{known[0]}' with {known[1]} dimensions, and these are of "
-                f"'{embedder}' with {dimensions}. Name another --out, or go back to the settings of before."
-            )
-            raise OutputRefused(msg)
+                self.db.executemany(_SQL["put_note"], [(name, str(value)) for name, value in origin._asdict().items()])
+        else:
+            refuse_other(self._path, known, origin)
 
-    def embedder(self) -> tuple[str, int] | None:
-        """Return what makes the vectors."""
+    def origin(self) -> Origin | None:
+        """Return who fills it."""
         with self._translated():
-            notes = {str(name): str(value) for name, value in self.db.execute(_SQL["notes"])}
-        dimensions = notes.get("dimensions", "")
-        return (notes["embedder"], int(dimensions)) if "embedder" in notes and dimensions.isdecimal() else None
+            return origin_of({str(name): value for name, value in self.db.execute(_SQL["notes"])})
+
+    def count(self) -> int:
+        """Return how many chunks there are."""
+        with self._translated():
+            return int(self.db.execute(_SQL["count"]).get)
 
     def upsert(self, chunks: Sequence[StoredChunk]) -> None:
         """Hold these chunks."""

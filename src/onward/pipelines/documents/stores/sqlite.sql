@@ -36,6 +36,9 @@ ON CONFLICT (id) DO UPDATE SET heading = excluded.heading, text = excluded.text,
 -- name: drop_chunk
 DELETE FROM chunk WHERE id = ?
 
+-- name: count
+SELECT count(*) FROM chunk
+
 -- name: chunks
 SELECT id, CAST(heading AS BLOB), CAST(text AS BLOB), vector FROM chunk ORDER BY id
 
