@@ -20,6 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from farm import wait_until
 from onward.errors import OutputRefused, OutputUnavailable, UsageError
 from onward.pipelines.documents.stores import store_of
 from onward.pipelines.documents.stores.port import Origin, StoredChunk, VectorStore, digest_of
@@ -235,6 +236,18 @@ def test_rows_that_others_change_in_a_database_are_seen(statement: str, postgres
     assert store.mark() != before
     assert dict(store.digests()) != digests_of(*(chunk_of(n) for n in range(4)))
     store.close()
+
+
+def test_looking_for_a_collection_that_is_not_there_leaves_no_connection(postgres: Postgres) -> None:
+    made = store_of(postgres.url, SETTINGS)
+    made.open(writes=True)
+    made.close()
+    one = store_of(postgres.url, {**SETTINGS, "collection": "other"})
+    assert not one.open(writes=False)
+
+    with psycopg.connect(postgres.url) as db:
+        others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        wait_until(lambda: db.execute(others).fetchone() == (0,), what="the last connection to end")
 
 
 def test_two_collections_of_a_database_do_not_meet(postgres: Postgres) -> None:

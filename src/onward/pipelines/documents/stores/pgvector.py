@@ -62,10 +62,13 @@ class PgVectorStore:
     def open(self, *, writes: bool) -> bool:
         """Connect, and make the tables where they are not and `writes` is set."""
         try:
-            return self._open(writes=writes)
+            was_there = self._open(writes=writes)
         except BaseException:
             self.close()
             raise
+        if not was_there and not writes:
+            self.close()
+        return was_there
 
     def _open(self, *, writes: bool) -> bool:
         if writes:

@@ -82,6 +82,8 @@ class VectorStore(Protocol):
     def open(self, *, writes: bool) -> bool:
         """Say whether it was there, and get ready; made where it was not and `writes` is set.
 
+        Where this says no and `writes` is not set, nothing is left open.
+
         Raises:
             OutputUnavailable: It is not to be had now.
             OutputRefused: It is not ours, or does not let us in.
