@@ -17,18 +17,17 @@ from onward.model.record import NAMES, TABLES
 
 _INTEGERS = st.integers(-(2**63), 2**63 - 1)
 _VALUES = {
-    "int": _INTEGERS,
-    "str": st.text(),
-    "bytes": st.binary(),
-    "int | None": st.none() | _INTEGERS,
-    "str | None": st.none() | st.text(),
-    "bytes | None": st.none() | st.binary(),
+    int: _INTEGERS,
+    str: st.text(),
+    bytes: st.binary(),
+    int | None: st.none() | _INTEGERS,
+    str | None: st.none() | st.text(),
+    bytes | None: st.none() | st.binary(),
 }
 
 
 def _rows_of(row):
-    kinds = [annotation.__forward_arg__ for annotation in row.__annotations__.values()]
-    return st.tuples(*(_VALUES[kind] for kind in kinds)).map(row._make)
+    return st.tuples(*(_VALUES[kind] for kind in row.__annotations__.values())).map(row._make)
 
 
 ROWS = st.one_of([_rows_of(row) for row in TABLES.values()])

@@ -32,6 +32,14 @@ def test_a_tree_as_of_an_instant_goes_through_the_documents_and_seeks_one_row_fo
     ], plan
 
 
+@pytest.mark.parametrize(("name", "index"), [
+    ("open_runs", "run_open (job_id=?)"), ("last_counts", "run_by_job (job_id=?)"),
+    ("runs_of_job", "run_by_job (job_id=? AND rowid>?)"),
+])  # fmt: skip
+def test_what_a_run_asks_of_earlier_runs_is_one_search_with_nothing_sorted(tmp_path, name, index):
+    assert _plan(str(tmp_path / "ledger.db"), name) == [f"SEARCH run USING INDEX {index}"]
+
+
 @pytest.mark.parametrize(("name", "leads"), [("attempts_in_flight", "a"), ("publishes_of_job", "p")])
 def test_a_question_about_what_is_open_begins_with_what_is_open_and_not_with_the_items_of_the_job(
     tmp_path, name, leads

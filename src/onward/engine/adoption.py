@@ -31,7 +31,6 @@ from onward.model.record import (
     Known,
     RecipeRow,
     Row,
-    Run,
     Version,
     to_blob,
     to_digest,
@@ -327,9 +326,9 @@ class Supposed:
     def _is_remembered(self, container_id: int) -> bool:
         return container_id >= 0 and container_id not in self._forgotten
 
-    def runs(self, job_id: int) -> list[Run]:
-        """Return a job's runs, newest first."""
-        return self._reader.runs(job_id)
+    def last_counts(self, job_id: int) -> str | None:
+        """Return the counts of the last run that has any."""
+        return self._reader.last_counts(job_id)
 
     def adopt(self, adoptions: Iterable[Adoption]) -> None:
         """Suppose that these were adopted."""

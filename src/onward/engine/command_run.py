@@ -113,7 +113,7 @@ def begin(
 
 def counts_without_work(ledger: Reader, job: Job) -> dict[str, int]:
     """Return the counts of a run that processed nothing: as many items as the last one saw, all of them left alone."""
-    last = next((run.counts for run in ledger.runs(job.id) if run.counts is not None), None)
+    last = ledger.last_counts(job.id)
     total = 0 if last is None else int(json.loads(last)["total"])
     return {**dict.fromkeys(Tally(PlanCounts()).as_counts(), 0), "total": total, "skipped": total}
 

@@ -48,7 +48,7 @@ def memo_after(ledger: Reader, job_id: int, run_id: int) -> tuple[str, bytes]:
 
 
 def _runs(ledger: Reader, job_id: int, after: int, last: int) -> list[int]:
-    return [run.id for run in ledger.runs(job_id) if after < run.id <= last]
+    return [run.id for run in ledger.runs(job_id, after=after) if run.id <= last]
 
 
 def _name(job_id: int) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from heapq import heappop, heappush
 from typing import TYPE_CHECKING, NamedTuple
 
 from onward import clock
@@ -181,6 +180,8 @@ class Processing:
             return None
         now = clock.monotonic()
         if self._waiting and self._waiting[0].due_at <= now:
+            from heapq import heappop  # few runs have anything that waits, and each would wait for this
+
             return heappop(self._waiting).planned
         while not self._is_planned_out:
             planned = self._next_planned()
@@ -229,6 +230,8 @@ class Processing:
                 self._on_left(planned)
 
     def _wait(self, planned: Planned, wait_s: float) -> None:
+        from heapq import heappush
+
         self._order += 1
         heappush(self._waiting, Waiting(clock.monotonic() + wait_s, self._order, planned))
 

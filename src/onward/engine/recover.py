@@ -48,7 +48,7 @@ def recover(ledger: Ledger, job: Job, sink: Sink) -> Recovery:
     hit(FaultPoint.RECOVER_BEGIN)
     publishes = ledger.publishes(job.id)
     attempts = ledger.in_flight(job.id)
-    open_runs = [run for run in ledger.runs(job.id) if run.status == RunStatus.RUNNING]
+    open_runs = ledger.open_runs(job.id)
     ids = {row.item_id for row in publishes} | {attempt.item_id for attempt in attempts}
     items = {item_id: ledger.item(item_id) for item_id in sorted(ids)}
     found, missing = deliver(ledger, sink, publishes, items)

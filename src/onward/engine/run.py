@@ -21,7 +21,7 @@ from onward.engine.process import Processing
 from onward.engine.recipe_book import RecipeBook, read_recipe
 from onward.engine.recover import Recovery, recover
 from onward.engine.standing import Standing, Stop
-from onward.errors import LedgerError
+from onward.errors import LedgerError, PruneRefused
 from onward.model.reason import Action, Reason
 from onward.model.record import Job, Run
 from onward.model.states import ItemState, RunStatus
@@ -227,13 +227,28 @@ def refuse_mistakes(pipeline: Pipeline, ledger: Ledger, job: Job, request: Reque
 
     found = vanished(ledger, job, pipeline.source, request.place, request.leave_out)
     if not request.prunes_whatever:
-        found.check(job, only_all=pipeline.follows_deletions)
+        try:
+            found.check(job, only_all=pipeline.follows_deletions)
+        except PruneRefused as error:
+            raise PruneRefused(f"{error}{_what_changed(pipeline, ledger, job)}") from None
     return found
+
+
+def _what_changed(pipeline: Pipeline, ledger: Reader, job: Job) -> str:
+    """Say which settings are others than in the last run: with another source all that was known looks gone."""
+    last = ledger.job_by_id(job.id)
+    if last is None:
+        return ""
+    own = dict(pipeline.settings or {})
+    before, now = ({**own, **json.loads(one.options).get("in_force", {})} for one in (last, job))
+    changed = [name for name in own if before[name] != now[name]]
+    told = ", ".join(f"{name}={json.dumps(before[name])}" for name in changed)
+    return f" The last run had other settings ({told}), which may be why." if changed else ""
 
 
 def _expected(ledger: Reader, job_id: int) -> int:
     """Return how many items the last run saw."""
-    counts = next((run.counts for run in ledger.runs(job_id) if run.counts is not None), None)
+    counts = ledger.last_counts(job_id)
     return 0 if counts is None else int(json.loads(counts)["total"])
 
 

@@ -5,7 +5,7 @@ transaction's rows become one entry of the job's hash-chained journal, in the sa
 writer. When `transaction` has ended without error its rows are durable.
 """
 
-from __future__ import annotations
+# Without `from __future__ import annotations`: see `model/record.py`.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -231,8 +231,14 @@ class Reader(Protocol):
     def run_by_id(self, run_id: int) -> Run | None:
         """Return the run with this row id."""
 
-    def runs(self, job_id: int) -> list[Run]:
-        """Return a job's runs, newest first."""
+    def runs(self, job_id: int, *, after: int = 0) -> list[Run]:
+        """Return a job's runs with a row id above `after`, newest first."""
+
+    def open_runs(self, job_id: int) -> list[Run]:
+        """Return a job's runs that have no end; however many have, they cost nothing."""
+
+    def last_counts(self, job_id: int) -> str | None:
+        """Return the counts of the newest run of a job that has any, as JSON."""
 
     def recipes(self, job_id: int) -> list[RecipeRow]:
         """Return every recipe that a job ever used."""
@@ -453,7 +459,9 @@ class Lease(Protocol):
     def __enter__(self) -> object:
         """Hold it while a block lasts."""
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: "TracebackType | None"
+    ) -> None:
         """Give it back."""
 
 
@@ -470,10 +478,10 @@ class Shared(Protocol):
     def key_of(self, path: str) -> str:
         """Return the key of a file."""
 
-    def entries(self) -> Iterator[SharedEntry]:
+    def entries(self) -> Iterator["SharedEntry"]:
         """Return every entry, in the order of the keys; files that were pruned are not among them."""
 
-    def entry(self, key: str) -> SharedEntry | None:
+    def entry(self, key: str) -> "SharedEntry | None":
         """Return the entry of a key."""
 
     def recipe(self, code: str, config: str) -> Mapping[str, object] | None:
@@ -481,9 +489,9 @@ class Shared(Protocol):
 
     def write(
         self,
-        entries: Iterable[SharedEntry],
+        entries: Iterable["SharedEntry"],
         *,
-        run: SharedRun | None = None,
+        run: "SharedRun | None" = None,
         recipes: Mapping[tuple[str, str], Mapping[str, object]] | None = None,
         gone: Iterable[str] = (),
         saves: bool = True,
@@ -553,7 +561,7 @@ def lease_job(url: str, job_id: int, *, wait_s: float, is_shared: bool = False) 
     return JobLease(url, job_id, wait_s=wait_s, is_shared=is_shared)
 
 
-def job_holders(url: str, job_id: int) -> list[tuple[Holder, bool]]:
+def job_holders(url: str, job_id: int) -> list[tuple["Holder", bool]]:
     """Return who is at work on a job of a ledger in a database, and whether it shares the job with others.
 
     Raises:

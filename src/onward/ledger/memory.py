@@ -72,8 +72,14 @@ class MemoryLedger:
     def run_by_id(self, run_id: int) -> Run | None:
         return next((run for run in self._runs() if run.id == run_id), None)
 
-    def runs(self, job_id: int) -> list[Run]:
-        return [run for run in reversed(self._runs()) if run.job_id == job_id]
+    def runs(self, job_id: int, *, after: int = 0) -> list[Run]:
+        return [run for run in reversed(self._runs()) if run.job_id == job_id and run.id > after]
+
+    def open_runs(self, job_id: int) -> list[Run]:
+        return [run for run in self.runs(job_id) if run.finished_at is None]
+
+    def last_counts(self, job_id: int) -> str | None:
+        return next((run.counts for run in self.runs(job_id) if run.counts is not None), None)
 
     def recipes(self, job_id: int) -> list[RecipeRow]:
         return [row for row in self._all("recipe") if isinstance(row, RecipeRow) and row.job_id == job_id]

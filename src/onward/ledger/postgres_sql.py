@@ -19,8 +19,8 @@ _TABLE = re.compile(r"\b(FROM|JOIN|INTO|UPDATE) (?=[a-z_]+\b(?!\())(?!pg_|onward
 def load() -> dict[str, str]:
     """Return every statement by name."""
     shared = statements.load("queries.sql")
-    own = statements.load("postgres/queries.sql") | statements.load("postgres/tasks.sql")
-    return {name: _put_over(sql) for name, sql in (shared | own).items()}
+    own = {**statements.load("postgres/queries.sql"), **statements.load("postgres/tasks.sql")}
+    return {name: _put_over(sql) for name, sql in {**shared, **own}.items()}
 
 
 def _put_over(sql: str) -> str:

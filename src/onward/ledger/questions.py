@@ -85,8 +85,14 @@ class Questions:
     def run_by_id(self, run_id: int) -> Run | None:
         return self._one(Run, "run_by_id", run_id)
 
-    def runs(self, job_id: int) -> list[Run]:
-        return list(self._many(Run, "runs_of_job", job_id))
+    def runs(self, job_id: int, *, after: int = 0) -> list[Run]:
+        return list(self._many(Run, "runs_of_job", job_id, after))
+
+    def open_runs(self, job_id: int) -> list[Run]:
+        return list(self._many(Run, "open_runs", job_id))
+
+    def last_counts(self, job_id: int) -> str | None:
+        return next((str(counts) for (counts,) in self._rows("last_counts", job_id)), None)
 
     def recipes(self, job_id: int) -> list[RecipeRow]:
         return list(self._many(RecipeRow, "recipes_of_job", job_id))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
+from functools import cache
 
 _FOLDER = os.path.join(os.path.dirname(__file__), "sql")
 _NAME = "\n-- name: "
 
 
-def load(file: str) -> dict[str, str]:
+@cache
+def load(file: str) -> Mapping[str, str]:
     """Return the statements of `ledger/sql/<file>` by name."""
     text = read(file)
     parts = (part.partition("\n") for part in f"\n{text}".split(_NAME)[1:])

@@ -82,6 +82,26 @@ def test_runs_come_newest_first_and_only_those_of_the_job(ledger, job, put):
     assert ledger.run("run_3") == ledger.run_by_id(3) == a_run(3, other.id)
 
 
+def test_of_many_runs_the_later_ones_the_open_ones_and_the_last_counts_can_be_asked_for_alone(ledger, job, put):
+    other = ledger.create_job(a_job("other"), now=NOW)
+    ended = {"status": "completed", "finished_at": NOW}
+    put(
+        a_run(2, job.id)._replace(**ended, counts='{"total": 2}'), a_run(4, job.id)._replace(**ended, counts="{}"),
+        a_run(5, job.id)._replace(**ended), a_run(6, job.id),
+    )
+    with ledger.transaction(other.id, now=NOW) as tx:
+        tx.put(a_run(3, other.id))
+
+    assert [run.id for run in ledger.runs(job.id, after=4)] == [6, 5]
+    assert [run.id for run in ledger.open_runs(job.id)] == [
+        run.id for run in ledger.runs(job.id) if run.finished_at is None
+    ]
+    assert 6 in [run.id for run in ledger.open_runs(job.id)]
+    assert 3 not in [run.id for run in ledger.open_runs(job.id)]
+    assert ledger.last_counts(job.id) == "{}"
+    assert ledger.last_counts(other.id) is None
+
+
 def test_recipes_come_by_id_and_only_those_of_the_job(ledger, job, put):
     other = ledger.create_job(a_job("other"), now=NOW)
     put(a_recipe(3, job.id), a_recipe(2, job.id))

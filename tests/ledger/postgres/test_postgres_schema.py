@@ -134,7 +134,8 @@ def test_an_older_ledger_is_upgraded_by_a_writer_and_named_to_a_reader(opened, p
     opened().close()
     _run(
         postgres.url,
-        "DROP TABLE onward.validity, onward.document; ALTER TABLE onward.version DROP COLUMN facts; "
+        "DROP TABLE onward.validity, onward.document; DROP INDEX onward.run_open; "
+        "ALTER TABLE onward.version DROP COLUMN facts; "
         "DELETE FROM onward.migration WHERE number >= 4",
     )
 

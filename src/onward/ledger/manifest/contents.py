@@ -246,7 +246,7 @@ class MemoryContents(Contents):
             self._counts = {}
             for line in self.table(FILES).values():
                 self._count(line, 1)
-        return self._counts
+        return {status: count for status, count in self._counts.items() if count}
 
     def _set(self, ref: Ref, line: bytes) -> None:
         self.table(ref.section, ref.run)

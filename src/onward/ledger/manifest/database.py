@@ -120,7 +120,7 @@ class DatabaseContents(Contents):
                     if one is not None:
                         status = str(value_of(one).get("status"))
                         counts[status] = counts.get(status, 0) + by
-        return counts
+        return {status: count for status, count in counts.items() if count}
 
     def _set(self, ref: Ref, line: bytes) -> None:
         self._over[ref] = line

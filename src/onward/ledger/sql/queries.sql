@@ -145,7 +145,13 @@ SELECT * FROM run WHERE id = ?;
 SELECT * FROM run WHERE name = ?;
 
 -- name: runs_of_job
-SELECT * FROM run WHERE job_id = ? ORDER BY id DESC;
+SELECT * FROM run WHERE job_id = ? AND id > ? ORDER BY id DESC;
+
+-- name: open_runs
+SELECT * FROM run WHERE job_id = ? AND finished_at IS NULL ORDER BY id DESC;
+
+-- name: last_counts
+SELECT counts FROM run WHERE job_id = ? AND counts IS NOT NULL ORDER BY id DESC LIMIT 1;
 
 -- name: recipes_of_job
 SELECT * FROM recipe WHERE job_id = ? ORDER BY id;

@@ -51,6 +51,7 @@ CREATE TABLE run (
     CHECK ((finished_at IS NULL) = (status = 'running'))
 ) STRICT;
 CREATE INDEX run_by_job ON run (job_id);
+CREATE INDEX run_open ON run (job_id) WHERE finished_at IS NULL;
 
 -- One row per way of making outputs: the code part and the config part of a fingerprint.
 CREATE TABLE recipe (

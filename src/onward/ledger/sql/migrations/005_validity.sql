@@ -21,3 +21,6 @@ CREATE TABLE validity (
     content      BLOB,                       -- digest of the document's bytes; NULL: there is no such document any more
     PRIMARY KEY (document_id, valid_from, sequence, serial)
 ) STRICT, WITHOUT ROWID;
+
+-- What every run asks first, of however many runs there were.
+CREATE INDEX run_open ON run (job_id) WHERE finished_at IS NULL;

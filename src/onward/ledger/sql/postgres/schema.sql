@@ -59,6 +59,7 @@ CREATE TABLE onward.run (
     CHECK ((finished_at IS NULL) = (status = 'running'))
 );
 CREATE INDEX run_by_job ON onward.run (job_id);
+CREATE INDEX run_open ON onward.run (job_id) WHERE finished_at IS NULL;
 
 -- One row per way of making outputs: the code part and the config part of a fingerprint.
 CREATE TABLE onward.recipe (

@@ -22,3 +22,6 @@ CREATE TABLE onward.validity (
     content      BYTEA,
     PRIMARY KEY (document_id, valid_from, sequence, serial)
 );
+
+-- What every run asks first, of however many runs there were.
+CREATE INDEX run_open ON onward.run (job_id) WHERE finished_at IS NULL;
