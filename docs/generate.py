@@ -21,7 +21,7 @@ import click
 import contract
 
 from onward import errors
-from onward.cli.main import COMMANDS, EPILOG, cli
+from onward.cli.group import COMMANDS, EPILOG, cli
 from onward.model import states
 from onward.model.reason import Action, Reason
 from onward.pipelines.filings.forms import Form, FormItem, form_of
@@ -97,7 +97,7 @@ ACTIONS = {
     Action.RETRY: "Run the steps again, because an earlier attempt did not come to an end or failed.",
     Action.SKIP: "Do nothing; the output stands.",
     Action.HOLD: "Do nothing; the item waits for a person or for another process.",
-    Action.TOMBSTONE: "Record that the item left its source. Not given by this version.",
+    Action.TOMBSTONE: "Record that the item left its source.",
 }
 
 REASONS = {
@@ -128,8 +128,8 @@ WORDS: Sequence[tuple[object, str]] = (
     (states.RunStatus.PENDING, "The job was created and has not run."),
     (states.RunStatus.RUNNING, "It is at work; `status` says `interrupted` when its process is gone."),
     (states.RunStatus.COMPLETED, "It came to the end of its plan, whatever became of single items."),
-    (states.RunStatus.PAUSED, "A person asked it to wait. Not given by this version."),
-    (states.RunStatus.STOPPED, "A person ended it for good. Not given by this version."),
+    (states.RunStatus.PAUSED, "A person asked it to wait; see `onward resume`."),
+    (states.RunStatus.STOPPED, "A person ended it for good; `onward run --new` begins again."),
     (states.RunStatus.INTERRUPTED, "A signal ended it; the same command goes on."),
     (states.RunStatus.FAILED, "The disk or the ledger failed, or its process died; the same command goes on."),
 )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from farm import Farm, holding, let_go
-from onward.cli.main import COMMANDS
+from onward.cli.group import COMMANDS
 from onward.version import __version__
 
 Plant = Callable[..., Farm]

@@ -408,7 +408,7 @@ def test_without_the_option_no_module_of_manifests_is_imported(tmp_path):
     mine = Farm.plant(tmp_path, TWO)
     mine.run("--manifest").ok()
     script = (
-        "import sys; from onward.cli.main import cli\n"
+        "import sys; from onward.cli.group import cli\n"
         "cli.main(sys.argv[1:], standalone_mode=False)\n"
         "print([n for n in sys.modules if 'manifest' in n or 'adoption' in n or 'shared' in n], file=sys.stderr)"
     )

@@ -11,7 +11,7 @@ def completion(shell: str) -> None:
     """Print the completion script for SHELL; `eval "$(onward completion bash)"` in your shell's start file."""
     from click.shell_completion import get_completion_class
 
-    from onward.cli.main import cli
+    from onward.cli.group import cli
 
     kind = get_completion_class(shell)
     assert kind is not None

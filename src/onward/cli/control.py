@@ -88,7 +88,7 @@ def resume(
     """
     from onward.cli import render_status as render
     from onward.cli.ask import opened
-    from onward.cli.run import perform
+    from onward.cli.foreground import perform
     from onward.engine.control import lift, wait_for_holder
     from onward.engine.history import find_job
     from onward.engine.resume import batch_to_resume

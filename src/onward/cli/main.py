@@ -1,107 +1,21 @@
-"""`onward`: finds the command, runs it, and turns errors into one line and an exit code.
+"""`onward`: runs what was typed, and turns errors into one line and an exit code.
 
-Commands are imported only when they are called, because `onward status` is typed often and must start at once.
+The commands are those of `group.py`. Only `onward run` in its usual words is called without it, see `usual.py`.
 """
 
 from __future__ import annotations
 
 import gc
-import importlib
 import os
 import sys
 
-import click
-
-from onward.version import __version__
-
-COMMANDS = {
-    "run": ("run", "Do what is new or changed."),
-    "plan": ("run", "Say what a run would do, and why, without doing it."),
-    "status": ("ask", "Show jobs, states and progress."),
-    "monitor": ("control", "Print a line of progress at intervals."),
-    "pause": ("control", "Let items in flight finish and start nothing new; resumable."),
-    "resume": ("control", "Lift a pause and go on."),
-    "stop": ("control", "Like pause, and final."),
-    "explain": ("ask", "Say why an item would run, or would not."),
-    "history": ("ask", "Show runs, or the items of one run."),
-    "lineage": ("ask", "Show what came from what, from an input or backwards from an output."),
-    "report": ("report", "Show what a run did, as text, JSON or a page."),
-    "check": ("report", "Say whether what a run made still holds."),
-    "verify": ("verify", "Compare what the ledger says with what is really there."),
-    "as-of": ("documents", "Say what documents were at an instant; restore them."),
-    "search": ("documents", "Search documents, as they are or as they were."),
-    "windows": ("windows", "Show every day of every table: done, missing, failed, drifted, late."),
-    "validate": ("windows", "Prove that no day is missing, twice, open or drifted; say what to run."),
-    "test-connection": ("tables", "Say whether the databases of a tables.toml are reached."),
-    "list-tables": ("tables", "Show the tables that are there, and how they can be copied."),
-    "rollback": ("undo", "Put outputs back as they were after a run."),
-    "reproduce": ("undo", "Make again what a run made, elsewhere, and compare."),
-    "prune": ("prune", "Tombstone what left the source; bound the history."),
-    "audit": ("audit", "Prove that nobody edited the record; export it for an auditor."),
-    "retry": ("quarantine", "Run again what failed or is quarantined."),
-    "quarantine": ("quarantine", "Look at what waits for a person, and decide."),
-    "ledger": ("ledger", "Look after the ledger: info, migrate, backup, rebuild."),
-    "manifest": ("manifest", "Look after a shared manifest: check, merge, repair."),
-    "init": ("manifest", "Make the state folder; teach git to merge manifests."),
-    "worker": ("worker", "Work on runs that were started with --executor celery."),
-    "doctor": ("doctor", "Check the installation and print every setting with its origin."),
-    "completion": ("completion", "Print the shell completion script."),
-}
-
-EPILOG = """\b
-Exit codes:
-  0  done
-  1  finished, but some item is failed or quarantined, or something was found wrong
-  2  wrong usage or configuration; nothing was started
-  3  paused, stopped or interrupted; run again to go on
-  4  another process holds the job
-  130/143  ended by a signal"""
-
-
-class LazyGroup(click.Group):
-    """A group whose commands are imported when they are called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order of the table."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one command."""
-        if cmd_name not in COMMANDS:
-            return None
-        module = importlib.import_module(f"onward.cli.{COMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; a typing error gets the nearest name."""
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            import difflib
-
-            near = difflib.get_close_matches(args[0], COMMANDS, n=1) if args else []
-            if not near:
-                raise
-            msg = f"No such command '{args[0]}'. Did you mean '{near[0]}'?"
-            raise click.UsageError(msg, ctx) from error
-
-
-@click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="onward")
-def cli() -> None:
-    """A durable, incremental batch engine: work is never done twice and never lost."""
+READER_GONE = 141
+"""The exit code when whoever read our output has seen enough: as if SIGPIPE had ended the process."""
 
 
 def main() -> None:
     """Run the command line and exit."""
+    from onward.cli.render_line import say
     from onward.errors import JobBusy, JobPaused, OnwardError, UsageError
     from onward.model.item import printable
     from onward.model.secret import without_password
@@ -112,41 +26,48 @@ def main() -> None:
     # Collecting garbage while modules are imported finds none and costs a tenth of the start; `run` turns it on again.
     gc.disable()
     try:
-        code = cli.main(standalone_mode=False)
+        code = _call(sys.argv[1:])
         sys.stdout.flush()
-    except click.exceptions.Exit as stop:
-        code = stop.exit_code
-    except click.ClickException as error:
-        path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx is not None else "onward"
-        click.echo(f"onward: {shown(error.format_message())} See '{path} --help'.", err=True)
-        code = 2
-    except click.Abort:
+    except KeyboardInterrupt:  # before anything listened to signals, so nothing was begun
         code = 130
     except UsageError as error:
-        click.echo(f"onward: {shown(str(error))}", err=True)
+        say(f"onward: {shown(str(error))}", err=True)
         code = 2
     except JobBusy as error:
-        click.echo(f"onward: {shown(str(error))}", err=True)
+        say(f"onward: {shown(str(error))}", err=True)
         code = 4
     except JobPaused as error:
-        click.echo(f"onward: {shown(str(error))}", err=True)
+        say(f"onward: {shown(str(error))}", err=True)
         code = 3
     except OnwardError as error:
-        click.echo(f"onward: {shown(str(error))}", err=True)
+        say(f"onward: {shown(str(error))}", err=True)
         code = 1
     except UnicodeError as error:
-        click.echo(f"onward: an argument is not valid text: {shown(str(error))}.", err=True)
+        say(f"onward: an argument is not valid text: {shown(str(error))}.", err=True)
         code = 2
     except BrokenPipeError:
         # Whoever read our output has seen enough; nothing more can be written, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 141
+        code = READER_GONE
     except OSError as error:
         where = f" '{shown(str(error.filename))}'" if error.filename else ""
         text = error.strerror or str(error)
-        click.echo(f"onward:{where} {shown(text).rstrip('.')}. What was reported done stands; run again.", err=True)
+        say(f"onward:{where} {shown(text).rstrip('.')}. What was reported done stands; run again.", err=True)
         code = 1
     # The last collection would look at everything that was imported, which takes a tenth of a short command, and find
     # nothing that the end of the process does not free. Whatever was registered to run at exit still does.
     gc.freeze()
-    sys.exit(code if isinstance(code, int) else 0)
+    sys.exit(code)
+
+
+def _call(words: list[str]) -> int:
+    from onward.cli import usual
+
+    given = usual.read(words)
+    if given is None:
+        from onward.cli.group import call
+
+        return call()
+    from onward.cli.foreground import run
+
+    return run(**given)

@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import click
-
 from onward import clock
+from onward.cli.render_line import say
 from onward.engine.answer import Answer
 from onward.engine.batch import Watcher
 from onward.model.item import printable
@@ -49,7 +48,7 @@ def exit_code(head: Mapping[str, object]) -> int:
 
 def document(value: object) -> None:
     """Print one JSON document."""
-    click.echo(json.dumps(value, indent=1, ensure_ascii=True))
+    say(json.dumps(value, indent=1, ensure_ascii=True))
 
 
 def stream(answer: Answer) -> None:
@@ -69,7 +68,7 @@ def plan(answer: Answer, *, as_json: bool) -> None:
     lines = list(answer.items)
     _table(lines)
     to_do = sum(1 for line in lines if line.action in ("process", "retry"))
-    click.echo(
+    say(
         f"job {answer.head['job']}: {to_do} to process ({counts['new']} new, {counts['changed']} changed, "
         f"{counts['retried']} to retry), {counts['skipped']} unchanged, {counts['held']} held, "
         f"{counts['deleted']} gone."
@@ -95,27 +94,27 @@ def run(answer: Answer, *, as_json: bool) -> None:
         reasons: dict[str, int] = {}
         for line in done:
             reasons[line.reason] = reasons.get(line.reason, 0) + 1
-        click.echo("processed because: " + ", ".join(f"{printable(why)} {n}" for why, n in sorted(reasons.items())))
+        say("processed because: " + ", ".join(f"{printable(why)} {n}" for why, n in sorted(reasons.items())))
     parts = [f"{counts['processed']} processed", f"{counts['skipped']} skipped (unchanged)"]
     parts += [f"{counts[name]} {name}" for name in ("failed", "quarantined", "held", "remaining") if counts[name]]
     if counts["deleted"]:
         parts.append(f"{counts['deleted']} gone from the input")
     elapsed_s = float(str(head["elapsed_s"]))
-    click.echo(f"{head['status']}: {', '.join(parts)}; {counts['total']} in all, {elapsed_s:.2f} s.")
+    say(f"{head['status']}: {', '.join(parts)}; {counts['total']} in all, {elapsed_s:.2f} s.")
     if "cost" in head:
         told = f"{head['tokens_in']:,} tokens in, {head['tokens_out']:,} out"
-        click.echo(f"cost:    {amount(micro(float(str(head['cost']))))} ({told})")
+        say(f"cost:    {amount(micro(float(str(head['cost']))))} ({told})")
     _problems(head)
-    click.echo(f"outputs: {printable(str(head['out']))}")
-    click.echo(f"report:  {printable(str(head['report']))}")
+    say(f"outputs: {printable(str(head['out']))}")
+    say(f"report:  {printable(str(head['report']))}")
     if counts["quarantined"] or counts["held"]:
-        click.echo(f"why:     {_where_it_says_why(str(head['out']), str(head['job']))}")
+        say(f"why:     {_where_it_says_why(str(head['out']), str(head['job']))}")
     if head["status"] == RunStatus.INTERRUPTED:
-        click.echo("run the same command again to go on")
+        say("run the same command again to go on")
     if "paused_because" in head:
-        click.echo(printable(str(head["paused_because"])))
+        say(printable(str(head["paused_because"])))
     elif head["status"] == RunStatus.PAUSED:
-        click.echo(f"go on with `onward resume {printable(str(head['job']))}`")
+        say(f"go on with `onward resume {printable(str(head['job']))}`")
 
 
 def _where_it_says_why(out: str, job: str) -> str:
@@ -130,21 +129,21 @@ def _problems(head: Mapping[str, object]) -> None:
     problems = head["problems"]
     assert isinstance(problems, list)
     for problem in problems:
-        click.echo(f"not looked at: '{printable(problem['place'] or '.')}': {problem['error']}", err=True)
+        say(f"not looked at: '{printable(problem['place'] or '.')}': {problem['error']}", err=True)
 
 
 def _table(lines: Sequence[Line], reasons: Mapping[str, str] | None = None) -> None:
     for line in lines[:_SHOWN_MAX]:
         key = printable(line.key)
         if line.reason == Reason.GONE:
-            click.echo(f"gone      {key}")
+            say(f"gone      {key}")
             continue
         why = (reasons or {}).get(line.key)
         outcome = f" → {line.outcome}" if line.outcome and line.action != Action.HOLD else ""
         tail = f"{outcome}: {printable(why)}" if why else outcome
-        click.echo(f"{line.action:<9} {key}  ({printable(line.reason)}){tail}")
+        say(f"{line.action:<9} {key}  ({printable(line.reason)}){tail}")
     if len(lines) > _SHOWN_MAX:
-        click.echo(f"... and {len(lines) - _SHOWN_MAX} more; --json lists all.")
+        say(f"... and {len(lines) - _SHOWN_MAX} more; --json lists all.")
 
 
 class _Plain(Watcher):
@@ -155,36 +154,36 @@ class _Plain(Watcher):
         self._printed_at = clock.monotonic()
 
     def job_found(self, job: str, place: str, out: str) -> None:
-        click.echo(f"job {printable(job)}: {printable(place)} → {printable(out)}", err=True)
+        say(f"job {printable(job)}: {printable(place)} → {printable(out)}", err=True)
 
     def recovered(self, recovery: Recovery) -> None:
         if recovery.mended:
-            click.echo(
+            say(
                 f"others wrote to where results go: {recovery.mended} parts were missing, altered or nobody's; mended",
                 err=True,
             )
         if not recovery._replace(mended=0).is_empty:
-            click.echo(
+            say(
                 f"recovered from an earlier run that did not end: {recovery.published} results delivered, "
                 f"{recovery.lost} attempts lost, {recovery.reopened} reopened, {recovery.removed} leftovers removed",
                 err=True,
             )
 
     def lost(self, entries: int) -> None:
-        click.echo(
+        say(
             f"the ledger has lost its last {entries} entries; items they told of are looked at anew, and done again "
             "where nothing shows that they were done",
             err=True,
         )
 
     def told(self, sentence: str) -> None:
-        click.echo(f"manifest: {printable(sentence)}", err=True)
+        say(f"manifest: {printable(sentence)}", err=True)
 
     def noticed(self, sentence: str) -> None:
-        click.echo(printable(sentence), err=True)
+        say(printable(sentence), err=True)
 
     def memory_high(self, used_mb: float, workers: int) -> None:
-        click.echo(f"High memory usage: {used_mb:.1f}MB; going on with {workers} at once", err=True)
+        say(f"High memory usage: {used_mb:.1f}MB; going on with {workers} at once", err=True)
 
     def progress(self, tally: Tally, finished: Sequence[Finished]) -> None:
         ended = [one for one in finished if one.state is not ItemState.FAILED]
@@ -196,7 +195,7 @@ class _Plain(Watcher):
         now = clock.monotonic()
         if now - self._printed_at >= _PLAIN_EVERY_S:
             self._printed_at = now
-            click.echo(describe(self.progress_so_far, tally), err=True)
+            say(describe(self.progress_so_far, tally), err=True)
 
 
 def describe(progress: Progress, tally: Tally) -> str:
@@ -281,18 +280,18 @@ def watcher(*, quiet: bool) -> Iterator[Watcher]:
 
 def explanation(found: Explanation) -> None:
     """Print why an item would, or would not, run."""
-    click.echo(f"{printable(found.key)}: {found.action}, because {printable(found.reason)}")
+    say(f"{printable(found.key)}: {found.action}, because {printable(found.reason)}")
     if found.state is not None:
         note = f" ({printable(found.note)})" if found.note else ""
-        click.echo(f"state: {found.state}{note}, tries spent on this fingerprint: {found.tries}")
+        say(f"state: {found.state}{note}, tries spent on this fingerprint: {found.tries}")
     for part in found.parts:
         mark = "≠" if part.differs else "=" if part.before == part.today else " "
-        click.echo(f"  {mark} {part.kind:<8} {printable(part.name)}")
+        say(f"  {mark} {part.kind:<8} {printable(part.name)}")
         if part.before != part.today:
-            click.echo(f"      before: {printable(part.before or 'unknown')}")
-            click.echo(f"      today:  {printable(part.today or 'not known before a run')}")
+            say(f"      before: {printable(part.before or 'unknown')}")
+            say(f"      today:  {printable(part.today or 'not known before a run')}")
     for name, where, why in found.unresolved:
-        click.echo(f"  ? {printable(name)} in {printable(where)}: {printable(why)}; changes there are not seen")
+        say(f"  ? {printable(name)} in {printable(where)}: {printable(why)}; changes there are not seen")
 
 
 def job_history(job: str, runs: list[dict[str, object]], *, as_json: bool) -> None:
@@ -300,7 +299,7 @@ def job_history(job: str, runs: list[dict[str, object]], *, as_json: bool) -> No
     if as_json:
         document({"schema": "onward.history/1", "job": job, "runs": runs})
         return
-    click.echo(f"job {printable(job)}: {len(runs)} runs")
+    say(f"job {printable(job)}: {len(runs)} runs")
     for run_ in runs:
         counts, environment = run_["counts"], run_["environment"]
         assert isinstance(environment, dict)
@@ -312,7 +311,7 @@ def job_history(job: str, runs: list[dict[str, object]], *, as_json: bool) -> No
         commit = environment.get("git_commit") or "no git"
         cost = f", cost {amount(micro(float(str(run_['cost']))))}" if "cost" in run_ else ""
         name = f"{run_['run_id']}{label}"
-        click.echo(f"{name}  {run_['status']:<11} {did or 'nothing'}{cost}  [{commit}, {printable(who)}]")
+        say(f"{name}  {run_['status']:<11} {did or 'nothing'}{cost}  [{commit}, {printable(who)}]")
 
 
 def run_history(facts: dict[str, object], items: list[dict[str, object]], *, as_json: bool) -> None:
@@ -320,13 +319,13 @@ def run_history(facts: dict[str, object], items: list[dict[str, object]], *, as_
     if as_json:
         document({"schema": "onward.run-history/1", **facts, "items": items})
         return
-    click.echo(f"run {facts['run_id']} of {printable(str(facts['job']))}: {facts['status']}, {len(items)} attempts")
+    say(f"run {facts['run_id']} of {printable(str(facts['job']))}: {facts['status']}, {len(items)} attempts")
     for item in items:
         error = item["error"]
         why = f"  {printable(error['message'])}" if isinstance(error, dict) else ""
         spent = f" {item['elapsed_s']:.3f} s" if isinstance(item["elapsed_s"], float) else ""
         key, reason = printable(str(item["key"])), printable(str(item["reason"]))
-        click.echo(f"  {item['outcome']!s:<11} {key} ({reason}){spent}{why}")
+        say(f"  {item['outcome']!s:<11} {key} ({reason}){spent}{why}")
 
 
 def lineage(asked: str, edges: Sequence[Edge], *, as_json: bool) -> None:
@@ -336,9 +335,9 @@ def lineage(asked: str, edges: Sequence[Edge], *, as_json: bool) -> None:
         return
     for edge in edges:
         mark = "*" if edge.is_current else " "
-        click.echo(f"{mark} {printable(edge.key)}  {edge.content}")
-        click.echo(f"    attempt {edge.attempt} in run {edge.run}, {edge.validation}, {clock.text(edge.recorded_at)}")
-        click.echo(f"    → {printable(edge.output)}  {edge.digest}")
+        say(f"{mark} {printable(edge.key)}  {edge.content}")
+        say(f"    attempt {edge.attempt} in run {edge.run}, {edge.validation}, {clock.text(edge.recorded_at)}")
+        say(f"    → {printable(edge.output)}  {edge.digest}")
 
 
 def _edge(edge: Edge) -> dict[str, object]:
@@ -359,18 +358,18 @@ def verification(found: Verification, *, as_json: bool) -> None:
         return
     for finding in found.findings[: 5 * _SHOWN_MAX]:
         detail = f": {printable(finding.detail)}" if finding.detail else ""
-        click.echo(f"{finding.problem:<15} {printable(finding.output)}{detail}")
+        say(f"{finding.problem:<15} {printable(finding.output)}{detail}")
     if found.elsewhere:
-        click.echo(f"elsewhere       {found.elsewhere} adopted, and made where a shared manifest says; not here")
+        say(f"elsewhere       {found.elsewhere} adopted, and made where a shared manifest says; not here")
     if not found.findings:
         here = found.checked - found.elsewhere
-        click.echo(f"job {printable(found.job)}: all {here} outputs are as recorded.")
+        say(f"job {printable(found.job)}: all {here} outputs are as recorded.")
         return
-    click.echo(f"job {printable(found.job)}: {found.checked} outputs looked at, {len(found.findings)} findings.")
+    say(f"job {printable(found.job)}: {found.checked} outputs looked at, {len(found.findings)} findings.")
     if found.repaired:
-        click.echo(f"{found.repaired} marked; the next run makes exactly these anew.")
+        say(f"{found.repaired} marked; the next run makes exactly these anew.")
     elif any(finding.problem.startswith("output-") for finding in found.findings):
-        click.echo("`onward verify --repair` marks what is missing or altered for the next run.")
+        say("`onward verify --repair` marks what is missing or altered for the next run.")
 
 
 def facts(found: Mapping[str, object], *, as_json: bool) -> None:
@@ -381,7 +380,7 @@ def facts(found: Mapping[str, object], *, as_json: bool) -> None:
     for name, value in found.items():
         if name != "schema":
             text = ", ".join(str(one) for one in value) or "none" if isinstance(value, list) else str(value)
-            click.echo(f"{name.replace('_', ' ')}: {printable(text)}")
+            say(f"{name.replace('_', ' ')}: {printable(text)}")
 
 
 def ledger_info(found: Mapping[str, object], *, as_json: bool) -> None:
@@ -391,17 +390,17 @@ def ledger_info(found: Mapping[str, object], *, as_json: bool) -> None:
         return
     jobs = found["jobs"]
     assert isinstance(jobs, list)
-    click.echo(f"ledger:  {printable(str(found['path']))}")
-    click.echo(f"size:    {int(str(found['size_bytes'])) / 1024:.0f} KB, {found['journal_entries']} journal entries")
+    say(f"ledger:  {printable(str(found['path']))}")
+    say(f"size:    {int(str(found['size_bytes'])) / 1024:.0f} KB, {found['journal_entries']} journal entries")
     store = f"SQLite {found['sqlite']}" if found["sqlite"] else f"PostgreSQL {found['postgresql']}"
-    click.echo(f"schema:  {found['schema_number']}, {printable(store)}, uuid {found['uuid']}")
+    say(f"schema:  {found['schema_number']}, {printable(store)}, uuid {found['uuid']}")
     for job in jobs:
         name, head = printable(job["job"]), job["head"][:16]
-        click.echo(f"job:     {name}: {job['items']} items, {job['runs']} runs, head {head}")
+        say(f"job:     {name}: {job['items']} items, {job['runs']} runs, head {head}")
     if found["is_large"]:
-        click.echo("note:    larger than 5 MB; it stays fast, and is not meant to be committed to git")
+        say("note:    larger than 5 MB; it stays fast, and is not meant to be committed to git")
     errors = [*_list(found["page_errors"]), *_list(found["chain_errors"])]
-    click.echo("checks:  " + ("; ".join(map(printable, errors)) or "every page and chain is whole"))
+    say("checks:  " + ("; ".join(map(printable, errors)) or "every page and chain is whole"))
 
 
 def _list(value: object) -> list[str]:
@@ -416,6 +415,6 @@ def examination(found: Examination, *, as_json: bool) -> None:
         return
     for answer in found.answers:
         mark = "BAD" if not answer.is_good else "-- " if answer.is_optional else "ok "
-        click.echo(f"{mark}  {answer.name}: {printable(answer.detail)}")
+        say(f"{mark}  {answer.name}: {printable(answer.detail)}")
     for name, setting in sorted(found.shown().items()):
-        click.echo(f"     {name} = {printable(str(setting.value))}  ({printable(setting.origin)})")
+        say(f"     {name} = {printable(str(setting.value))}  ({printable(setting.origin)})")

@@ -1,21 +1,11 @@
-"""`onward run` and `onward plan`."""
+"""`onward run` and `onward plan`: their options. What is done with them is `foreground.py`."""
 
 from __future__ import annotations
 
-import gc
-import sys
 from collections.abc import Callable
-from contextlib import redirect_stdout
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
-
-if TYPE_CHECKING:
-    from onward.engine.batch import Batch
-    from onward.engine.pipeline import Pipeline
-
-DAYS = ("date", "backfill", "since_last", "allow_open")
-"""Flags that stand for settings of the same name, in a pipeline that has them."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -93,22 +83,21 @@ def run(
     PIPELINE is a room (filings), or your own: module:name or file.py:name.
     Whatever was reported done survives any crash; the same command goes on where it ended.
     """
-    from onward.cli import render
+    from onward.cli.foreground import perform, prepare
     from onward.errors import UsageError
 
     if incremental and full:
         msg = "--incremental and --full exclude each other."
         raise UsageError(msg)
-    batch = _prepare(pipeline, place, out, assignments, full=full, **options)
-    # What was imported stays; without this the first collection would look at all of it, which takes four milliseconds.
-    gc.freeze()
-    gc.enable()  # see cli/main.py
+    batch = prepare(pipeline, place, out, assignments, full=full, **options)
     if inspect_quarantine:
         from onward.cli import render_quarantine
 
         render_quarantine.waiting(*batch.quarantined(), as_json=as_json)
         return
     if dry_run:
+        from onward.cli import render
+
         render.plan(batch.plan(), as_json=as_json)
         return
     if detach:
@@ -132,45 +121,6 @@ def plan(
 ) -> None:
     """Say what `onward run` with the same arguments would do, and why, without doing it."""
     from onward.cli import render
+    from onward.cli.foreground import prepare
 
-    render.plan(_prepare(pipeline, place, out, assignments, **options).plan(), as_json=as_json)
-
-
-def perform(batch: Batch, *, as_json: bool) -> int:
-    """Run a batch in the foreground until it ends or is told to; return the exit code."""
-    from onward.cli import render
-    from onward.runs.signals import Signals
-
-    with Signals() as signals:
-        try:
-            with render.watcher(quiet=as_json) as watcher, batch.run(signals, watcher) as outcome:
-                render.run(outcome, as_json=as_json)
-                sys.stdout.flush()
-                code = render.exit_code(outcome.head)
-        except KeyboardInterrupt:  # broken off before anything was begun
-            code = 3
-        return 128 + (signals.last or 2) if signals.is_urgent() else code
-
-
-def _prepare(pipeline: str, place: str, out: str, assignments: tuple[str, ...], **options: Any) -> Any:
-    from onward.engine.batch import Batch, Options
-    from onward.pipelines import find_pipeline
-    from onward.runs.settings import parse_assignments
-
-    with redirect_stdout(sys.stderr):
-        found = find_pipeline(pipeline)  # what its file prints is no result
-    days = {name: value for name in DAYS if (value := options.pop(name))}
-    settings = {**parse_assignments(assignments), **_as_settings(found, days)}
-    return Batch.prepare(found, place, out, Options(settings=settings, spec=pipeline, **options))
-
-
-def _as_settings(pipeline: Pipeline, days: dict[str, Any]) -> dict[str, Any]:
-    """Return the flags that ask for days, as settings of the pipeline; refuse those that it does not know."""
-    from onward.errors import UsageError
-
-    for name in days:
-        if pipeline.settings is None or name not in pipeline.settings:
-            flag = "--" + name.replace("_", "-")
-            msg = f"{flag} asks for days, and the items of '{pipeline.name}' are none. Leave it out."
-            raise UsageError(msg)
-    return days
+    render.plan(prepare(pipeline, place, out, assignments, **options).plan(), as_json=as_json)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import stat
 from collections.abc import Iterator
 from hashlib import sha256
@@ -18,7 +17,8 @@ from onward.disk.hashing import hash_bytes, hash_file
 from onward.errors import HistoryDamaged
 
 _CHUNK = 1 << 20
-_HEX_DIGITS = re.compile(r"^[0-9a-f]{64}$")
+_HEX_DIGITS = frozenset("0123456789abcdef")
+_DIGEST_LENGTH = 64
 
 
 class Kept(NamedTuple):
@@ -118,7 +118,8 @@ class History:
             except NotADirectoryError:
                 continue
             for name, st in found:
-                if _HEX_DIGITS.match(folder + name):  # what somebody else put here has another name
+                digits = folder + name
+                if len(digits) == _DIGEST_LENGTH and _HEX_DIGITS.issuperset(digits):  # others' names are none
                     # Linking a file here is what changed its status last.
                     yield Kept(f"sha256:{folder}{name}", st.st_size, st.st_ctime_ns // 1000)
 

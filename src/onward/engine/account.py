@@ -2,9 +2,8 @@
 one that died, and also years later. What only the run itself could see (memory, a worker's own clock) is not here.
 """
 
-from __future__ import annotations
+# Without `from __future__ import annotations`: see `model/record.py`.
 
-import heapq
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -128,8 +127,8 @@ class Slowest:
 
     def items(self) -> list[Slow]:
         """Return the ten that took longest, the longest first."""
-        first = heapq.nlargest(_SLOWEST_MAX, self._longest.items(), key=lambda pair: pair[1])
-        return [Slow(key, elapsed_s) for key, elapsed_s in first]
+        first = sorted(self._longest.items(), key=lambda pair: pair[1], reverse=True)
+        return [Slow(key, elapsed_s) for key, elapsed_s in first[:_SLOWEST_MAX]]
 
 
 class _Count:

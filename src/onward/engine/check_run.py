@@ -19,7 +19,7 @@ from onward.engine import executor
 from onward.engine.executor import Assignment, Task
 from onward.engine.file_sink import FileSink
 from onward.engine.file_source import FileSource, files
-from onward.engine.pipeline import ItemToRead, Pipeline, Reading, Sink, Staged
+from onward.engine.pipeline import ItemToRead, Pipeline, PutsTogether, Reading, Sink, Staged
 from onward.engine.report import Report
 from onward.errors import ItemVanished, ResultInvalid
 from onward.ledger.base import Reader
@@ -234,10 +234,13 @@ def assignment(pipeline: Pipeline, out: str, settings: Mapping[str, object]) -> 
 
 def _reader(pipeline: Pipeline) -> Callable[[ItemToRead], object]:
     """Return the step that reads an output back into what the last step of its pipeline returned."""
-    is_json = not isinstance(pipeline.sink, FileSink) or pipeline.sink.suffix.endswith((".json", ".jsonl"))
+    sink = pipeline.sink
+    is_json = not isinstance(sink, FileSink) or sink.suffix.endswith((".json", ".jsonl"))
 
     def read(item: ItemToRead) -> object:
         data = item.read_bytes()
+        if isinstance(sink, PutsTogether):
+            return sink.value_of(data)
         if not is_json:
             return data.decode("utf-8", "replace")
         try:

@@ -8,10 +8,13 @@ them, once. The crash suite visits every point of this list.
 from __future__ import annotations
 
 import errno
-import mmap
 import os
 import signal
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import mmap
 
 
 class FaultPoint(StrEnum):
@@ -93,8 +96,14 @@ def _planned() -> tuple[str, int, str] | None:
     return FaultPoint(point), int(count), effect
 
 
+def _shared_page() -> mmap.mmap:
+    import mmap  # a run without a planned fault starts without it
+
+    return mmap.mmap(-1, mmap.PAGESIZE)
+
+
 _plan = _planned()
-_passed = mmap.mmap(-1, mmap.PAGESIZE) if _plan is not None else None
+_passed = _shared_page() if _plan is not None else None
 """How often the point was passed; shared with every process forked from this one."""
 
 

@@ -4,7 +4,7 @@ A decision is a value with a reason. The rule sees what is known of a key and wh
 Which items are looked at, and how cheaply, is `engine/plan.py`.
 """
 
-from __future__ import annotations
+# Without `from __future__ import annotations`: see `model/record.py`.
 
 from typing import NamedTuple
 
