@@ -52,7 +52,7 @@ def local_text() -> str:
 def text(at: Micros) -> str:
     """Spell an instant as RFC 3339 in UTC with microseconds, e.g. `2025-12-28T14:30:22.123456+00:00`."""
     whole, micros = divmod(at, 1_000_000)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{micros:06}+00:00"
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole)):0>19}.{micros:06}+00:00"
 
 
 def instant(value: str | datetime) -> Micros:

@@ -39,7 +39,7 @@ def as_of(
     means its end. KEY is a path relative to the input, or the path of the file. Exit code 1: KEY was not there then.
     """
     from onward.cli import render_documents
-    from onward.errors import UsageError
+    from onward.errors import NotFound, UsageError
     from onward.pipelines.documents.reading import open_documents
     from onward.pipelines.documents.times import instant_of
 
@@ -63,7 +63,10 @@ def as_of(
         elif key is None:
             render_documents.tree(documents.job, at, known, documents.tree(at, known_at=known), as_json=as_json)
         elif is_history:
-            found = [one for one in documents.history(key, known_at=known) if one.valid_from <= at]
+            try:
+                found = [one for one in documents.history(key, known_at=known) if one.valid_from <= at]
+            except NotFound:
+                found = []
             render_documents.history(documents.job, at, known, key, found, as_json=as_json)
             ctx.exit(0 if found else 1)
         else:

@@ -10,7 +10,7 @@ import click
 
 @click.command(short_help="Compare what the ledger says with what is really there.")
 @click.argument("job", required=False)
-@click.option("--repair", is_flag=True, help="Mark what is missing or altered, so that the next run makes it anew.")
+@click.option("--repair", is_flag=True, help="Mend parts of a store at once; mark all else for the next run.")
 @click.option("--state", metavar="DIR", help="State folder; the nearest .onward/ by default.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @click.pass_context
@@ -18,7 +18,8 @@ def verify(ctx: click.Context, /, job: str | None, repair: bool, state: str | No
     """Read every output of JOB (the latest by default) and compare it with the ledger.
 
     Finds outputs that are missing, altered, or known to no item. Exit code 1 when anything is found, also when
-    --repair has marked it: the next run makes it anew, and verify then says 0.
+    --repair has mended it (parts of a store, as single vectors) or marked it for the next run, which makes it anew;
+    verify then says 0.
     """
     from onward.cli import render
     from onward.engine.verify import verify_job

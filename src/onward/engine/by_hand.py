@@ -30,7 +30,7 @@ from onward.engine.scan import ContainerState
 from onward.engine.standing import Standing
 from onward.engine.timeline import next_sequence
 from onward.engine.told_listing import recall, remember
-from onward.errors import OutputUnavailable, VersionRefused
+from onward.errors import JobPaused, OutputUnavailable, VersionRefused
 from onward.ledger.base import Ledger, open_ledger
 from onward.model.decide import Decision
 from onward.model.item import BY_HAND, printable
@@ -111,6 +111,7 @@ class ByHand:
         self._open.callback(sink.close)
         recover(self._ledger, job, sink)
         request = batch.request(self._ledger)
+        self._budget = batch.budget
         metadata = RunMetadata.collect()
         new_run = Run(
             0, 0, clock.local_stamp(), batch.options.run_name, RunStatus.RUNNING.value, clock.now(), None, os.getpid(),
@@ -190,12 +191,25 @@ class ByHand:
                 for one in planned:
                     self._committer.claim(one)
                 self._commit()
-                for task, claimed in self._committer.take_claimed():
-                    self._committer.add(self._attempt(task), claimed)
+                if self._committer.take_unclaimed():
+                    self.heed()
+                self._try_all()
                 ended = [*self._commit(), *self._commit()]  # the second confirms what the first has delivered
                 planned = self._again(ended)
         finally:
             self._source.versions.clear()
+
+    def _try_all(self) -> None:
+        """Make an attempt at whatever is claimed; what Ctrl-C breaks off has spent nothing."""
+        claimed = self._committer.take_claimed()
+        try:
+            while claimed:
+                self._committer.add(self._attempt(claimed[0][0]), claimed[0][1])
+                claimed.pop(0)
+        except BaseException:
+            for task, planned in claimed:
+                self._committer.interrupt(task, planned)
+            raise
 
     def _commit(self) -> Sequence[Finished]:
         finished = self._committer.commit()
@@ -239,13 +253,33 @@ class ByHand:
         """Return a document by its key."""
         return self._ledger.document(self._job.id, key)
 
-    def close(self) -> None:
-        """Confirm what was handed over, end the run, and let go of the job."""
+    def heed(self) -> None:
+        """Do nothing while versions may be handed over.
+
+        Raises:
+            JobPaused: Somebody has paused the job since it is held. What was handed over before is recorded.
+            JobStopped: Somebody has stopped it.
+        """
+        if self._standing.requested() is None:
+            return
+        control.refuse_held_back(self._ledger, self._job, self._budget)
+        msg = f"The job '{printable(self._job.name)}' was paused and resumed again: begin with the rest anew."
+        raise JobPaused(msg)
+
+    def close(self, *, was_broken_off: bool = False) -> None:
+        """Confirm what was handed over, end the run, and let go of the job.
+
+        Args:
+            was_broken_off: A signal ended it, so the run is interrupted.
+        """
+        status = RunStatus.INTERRUPTED if was_broken_off else RunStatus.COMPLETED
         try:
             while self._committer.has_work():
                 self._commit()
+            if self._standing.is_ending:
+                status = self._standing.requested() or status
             self._tally.counts.total = self._tally.processed + self._tally.quarantined
-            end(self._ledger, self._job, self._run, RunStatus.COMPLETED, self._tally, self._standing)
+            end(self._ledger, self._job, self._run, status, self._tally, self._standing)
         finally:
             self._open.close()
 
@@ -253,9 +287,9 @@ class ByHand:
         """Take versions while a block lasts."""
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """End the run."""
-        self.close()
+        self.close(was_broken_off=kind is not None and not issubclass(kind, Exception))
 
 
 def _batch(pipeline: Pipeline, out: str, place: str | None, options: Options) -> Batch:
@@ -272,7 +306,8 @@ def _batch(pipeline: Pipeline, out: str, place: str | None, options: Options) ->
         if job is not None:
             options = options._replace(job=job.name)
             place = place or workspace.absolute(job.source)
-    return Batch.prepare(pipeline, place or workspace.root, out, options)
+    # Nothing is read below the place, which may be gone by now.
+    return Batch.prepare(pipeline.with_source(_Source()), place or workspace.root, out, options)
 
 
 def _key(document: str) -> str:

@@ -43,7 +43,7 @@ class Finding:
         output: Path relative to the output folder.
         recorded: Digest in the ledger, or None.
         found: Digest on disk, or None.
-        detail: In what an output contradicts the ledger, or ''.
+        detail: In what an output contradicts the ledger, what a part is of, or ''.
     """
 
     problem: str
@@ -136,7 +136,10 @@ def verify(
     if isinstance(sink, HoldsParts):
         parts = list(sink.differences())
         result.findings += [
-            Finding(problem=one.problem, key=one.output, output=one.part, recorded=one.recorded, found=one.found)
+            Finding(
+                problem=one.problem, key=one.output, output=one.part, recorded=one.recorded, found=one.found,
+                detail="" if one.output is None else f"a part of '{one.output}'",
+            )
             for one in parts
         ]
         if repair and parts:

@@ -553,5 +553,4 @@ def test_a_path_from_the_root_of_the_machine_is_the_document_that_a_batch_has_ta
     assert found is not None
     assert (found.path, found.content) == ("told.md", b"text")
     assert result.processed == 5
-    with pytest.raises(UsageError, match="not below"):
-        service.ingest_batch(tmp_path / "near")
+    assert service.get_file_at_time("told.md", day(1)) == found

@@ -156,6 +156,27 @@ def test_what_is_spoilt_in_the_library_never_reaches_the_store_and_is_made_anew(
     farm.onward("verify").ok()
 
 
+@pytest.mark.parametrize("spoilt", [
+    "UPDATE content SET data = zeroblob(length(data))",
+    "UPDATE outline SET chunks = substr(chunks, 5)", "UPDATE outline SET chunks = zeroblob(length(chunks))",
+    "UPDATE outline SET record = replace(record, 'sha256', 'sha512')",
+])  # fmt: skip
+def test_what_is_spoilt_of_a_version_is_named_and_made_anew(spoilt: str, tmp_path: Path) -> None:
+    farm = DocumentsFarm.of(tmp_path)
+    farm.run().ok()
+    before = farm.outlines()
+    spoil(farm, spoilt)
+
+    found = farm.onward("verify", "--repair", "--json")
+    ran = farm.run().ok()
+
+    assert {one["key"] for one in found.document["findings"]} == {*documents()}
+    assert ran.counts["processed"] == 4
+    assert farm.outlines() == before
+    farm.onward("verify").ok()
+    farm.onward("check", "--validate").ok()
+
+
 def test_a_store_that_lost_what_is_spoilt_in_the_library_gets_it_from_the_next_run(tmp_path: Path) -> None:
     farm = DocumentsFarm.of(tmp_path)
     farm.run().ok()

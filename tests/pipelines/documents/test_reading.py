@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from onward import open_documents
 from onward.engine.batch import Options
 from onward.engine.by_hand import ByHand, Handed
 from onward.errors import NotFound, UsageError, VersionDropped
+from onward.model.item import printable
 from onward.pipelines.documents.pipeline import pipeline
 from onward.pipelines.documents.reading import Documents
 
@@ -150,17 +152,35 @@ def test_a_restored_folder_is_the_tree_of_that_instant_with_its_times(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "name", ["../evil.md", "/tmp/evil.md", "a/../../evil.md", "..", ".", "a//b.md", "a\0b", "ok/x"]
+    "name",
+    ["../evil.md", "/tmp/evil.md", "a/../../evil.md", "..", ".", "a//b.md", "a\0b", "ok/x", "d/" + "\N{SNOWMAN}" * 86,
+     "x" * 256 + "/b.md", "/".join(["x" * 200] * 21)],
+    ids=lambda name: printable(name[:20]),
 )
-def test_a_name_that_leads_elsewhere_is_refused_before_anything_is_written(name: str, tmp_path: Path) -> None:
+def test_a_name_that_leads_elsewhere_or_that_no_file_can_have_is_refused_before_anything_is_written(
+    name: str, tmp_path: Path
+) -> None:
     farm = DocumentsFarm.of(tmp_path, {})
     hand_over(farm, [version("a.md", b"one", 10), version("ok", b"a file", 10), version(name, b"evil", 10)])
     before = sorted(tmp_path.rglob("*"))
 
-    with opened(farm) as documents, pytest.raises(UsageError, match="because of its name"):
+    told = r"cannot be written below that folder: its (name|path) .* so nothing was\."
+    with opened(farm) as documents, pytest.raises(UsageError, match=told):
         documents.restore(T + 10, str(tmp_path / "restored"))
 
     assert [path for path in sorted(tmp_path.rglob("*")) if path not in before and farm.state not in path.parents] == []
+
+
+def test_the_longest_name_that_a_file_can_have_is_written(tmp_path: Path) -> None:
+    name = "\N{SNOWMAN}" * 85
+    assert len(name.encode()) == 255
+    farm = DocumentsFarm.of(tmp_path, {})
+    hand_over(farm, [version(name, b"cold", 10)])
+
+    with opened(farm) as documents:
+        assert documents.restore(T + 10, str(tmp_path / "restored")) == 1
+
+    assert (tmp_path / "restored" / name).read_bytes() == b"cold"
 
 
 def test_a_folder_with_something_in_it_is_not_written_to(tmp_path: Path) -> None:
@@ -197,6 +217,22 @@ def test_bytes_that_were_lost_or_altered_are_told_and_nothing_else_is_given_for_
 def test_where_nothing_was_stored_it_is_said_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="onward run documents"):
         open_documents(state=str(tmp_path / "none"))
+
+
+def test_a_job_is_found_by_its_place_also_once_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    farm = DocumentsFarm.of(tmp_path, {})
+    hand_over(farm, [version("a.md", b"one", 10)])
+    shutil.rmtree(farm.out)
+    monkeypatch.chdir(farm.root)
+
+    for name in ("out", "./out", str(farm.out), farm.job()):
+        with open_documents(name, state=str(farm.state)) as documents:
+            assert documents.get("a.md", T + 10) is not None, name
+            with pytest.raises(NotFound, match="The next run fills it again"):
+                documents.search("one", at=T + 10)
+    for name in ("none", "./none", "o\0ut", ""):
+        with pytest.raises(NotFound, match="There is no job"):
+            open_documents(name, state=str(farm.state))
 
 
 # -- the law

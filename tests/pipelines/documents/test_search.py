@@ -18,7 +18,8 @@ from documents_farm import DocumentsFarm
 from onward import open_documents
 from onward.engine.batch import Options
 from onward.engine.by_hand import ByHand, Handed
-from onward.errors import NotFound, OutputRefused, VersionDropped
+from onward.errors import NotFound, OutputRefused, UsageError, VersionDropped
+from onward.model.item import printable
 from onward.pipelines.documents.library import Library
 from onward.pipelines.documents.pipeline import pipeline
 from onward.pipelines.documents.search import Hit, joined, word_scores
@@ -75,13 +76,32 @@ def test_what_is_gone_or_not_there_yet_is_not_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['"', "a AND (", "*", "\0", "\ud800", "NEAR(", "-", "x" * 100_000, "\N{GRINNING FACE}", "' OR 1=1 --"]
+    "text", ["a AND (", "NEAR(", "alpha\0beta", "\ud800 alpha", "x" * 1_000_000, "alpha " * 200_000, "' OR 1=1 --"],
+    ids=lambda text: printable(text[:12]),
 )
-def test_any_text_can_be_asked(text: str, tmp_path: Path) -> None:
+def test_any_text_with_a_word_in_it_can_be_asked(text: str, tmp_path: Path) -> None:
     farm = DocumentsFarm.of(tmp_path, {})
     hand_over(farm, [version("a.md", "Only alpha here.", 10)])
 
-    assert len(found(farm, text, 10)) <= 1
+    assert [hit.path for hit in found(farm, text, 10)] == ["a.md"]
+
+
+@pytest.mark.parametrize("text", ["", "  \n", '"', "*", "\0", "?!...", "-", "\N{GRINNING FACE}"], ids=printable)
+def test_nothing_answers_a_text_without_a_word(text: str, tmp_path: Path) -> None:
+    farm = DocumentsFarm.of(tmp_path, {})
+    hand_over(farm, [version("a.md", "Only alpha here.", 10)])
+
+    assert found(farm, text, 10) == []
+
+
+def test_a_limit_below_one_is_refused_and_a_huge_one_shows_all(tmp_path: Path) -> None:
+    farm = DocumentsFarm.of(tmp_path, {})
+    hand_over(farm, [version("a.md", "Only alpha here.", 10), version("b.md", "beta", 10)])
+
+    for limit in (0, -1):
+        with pytest.raises(UsageError, match=f"The limit is {limit}"):
+            found(farm, "alpha", 10, limit)
+    assert [hit.path for hit in found(farm, "alpha", 10, 1 << 80)] == ["a.md", "b.md"]
 
 
 def test_a_store_that_was_lost_is_told(tmp_path: Path) -> None:
@@ -105,15 +125,20 @@ def test_vectors_of_another_embedder_are_not_compared(tmp_path: Path) -> None:
         found(farm, "alpha", 10)
 
 
-def test_no_answer_is_given_where_a_version_that_counts_is_not_to_be_had(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [
+    "DELETE FROM outline WHERE record LIKE '%b.md%'",
+    "DELETE FROM chunk WHERE text LIKE '%beta%'",
+    "UPDATE chunk SET text = 'beta, and something else' WHERE text LIKE '%beta%'",
+])
+def test_no_answer_is_given_where_a_version_that_counts_is_not_to_be_had(damage: str, tmp_path: Path) -> None:
     farm = DocumentsFarm.of(tmp_path, {})
     hand_over(farm, [version("a.md", "Only alpha here.", 10), version("b.md", "beta", 20)])
     db = apsw.Connection(farm.library_file)
-    db.execute("DELETE FROM outline WHERE record LIKE '%b.md%'")
+    db.execute(damage)
     db.close()
 
     assert [hit.path for hit in found(farm, "alpha", 10)] == ["a.md"]
-    with pytest.raises(VersionDropped, match=r"version of 'b\.md'"):
+    with pytest.raises(VersionDropped, match=r"version of 'b\.md'.* `onward verify --repair`.* a backup"):
         found(farm, "alpha", 20)
 
 

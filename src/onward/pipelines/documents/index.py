@@ -21,6 +21,7 @@ from onward.errors import JobBusy, OutputUnavailable, UsageError
 from onward.ledger.base import Reader, open_ledger
 from onward.model.item import BY_HAND, key_from_bytes, printable
 from onward.model.record import Job, Validity
+from onward.model.secret import without_password
 from onward.pipelines import find_pipeline
 from onward.runs.outlet import outlet
 from onward.runs.workspace import Workspace, find
@@ -81,10 +82,12 @@ class Index:
 
         Raises:
             JobBusy: Another process has held the job for as long as we wait.
+            JobPaused: A person has paused it; also inside a block that holds it already.
             UsageError: A setting, the state or the output is wrong.
         """
         with self._alone:
             if self._hands is not None:
+                self._hands.heed()
                 yield self._hands
                 return
             with self._open_hands(place, {**self._settings, **(settings or {})}) as hands:
@@ -111,12 +114,24 @@ class Index:
                     raise
             clock.sleep(_LOOK_S)
 
+    def heed(self) -> None:
+        """Do nothing, unless this holds the job and somebody has paused or stopped it since.
+
+        Raises:
+            JobPaused: Somebody has paused it.
+            JobStopped: Somebody has stopped it.
+        """
+        with self._alone:
+            if self._hands is not None:
+                self._hands.heed()
+
     def put_path(
         self, path: str | os.PathLike[str], content: bytes | None, valid_from: int, sequence: int | None,
         metadata: Mapping[str, object],
     ) -> bool:
         """Do `put` for a document that is named as in `key_of`."""
         given = os.fspath(path)
+        self.key_of(given)  # what is no path ends before the store is opened
         beside = os.path.dirname(given) if os.path.isabs(given) else self.workspace.root
         with self.held(self.place_of(beside)):
             return self.put(self.key_of(given), content, valid_from, sequence, metadata)
@@ -196,30 +211,40 @@ class Index:
         return root if _is_below(os.path.realpath(path), root) else os.path.realpath(path)
 
     def key_of(self, path: str | os.PathLike[str]) -> str:
-        """Return the key of a document: the one it has, else its path relative to what the job's keys are.
+        """Return the key of a document.
+
+        That is the one it has; else its path relative to what the job's keys are; else, for a path that leads
+        elsewhere, the absolute path without its first slash.
 
         Raises:
-            UsageError: The path leads elsewhere.
+            UsageError: It is no path of a document, or a relative one that leads elsewhere.
         """
         given = os.fspath(path)
-        if not given or "\0" in given:
+        folder, name = os.path.split(os.path.abspath(given)) if given and "\0" not in given else ("", "")
+        if not name:
             msg = f"'{printable(given)}' is no path of a document."
             raise UsageError(msg)
         if not os.path.isabs(given) and self._has(given):
             return given
-        folder, name = os.path.split(os.path.abspath(given))
         whole = os.path.join(os.path.realpath(folder), name)
         place = self.place_of(folder if os.path.isabs(given) else self.workspace.root)
-        if name and _is_below(whole, place):
+        if whole != place and _is_below(whole, place):
             return key_from_bytes(os.fsencode(os.path.relpath(whole, place)))
         relative = os.path.normpath(given)
-        if os.path.isabs(relative) or relative.split(os.sep)[0] in ("..", "."):
+        if os.path.isabs(relative):
+            relative = whole.lstrip(os.sep)
+        elif relative.split(os.sep)[0] in ("..", "."):
             msg = (
                 f"'{printable(given)}' is not below '{printable(place)}', which the documents in "
-                f"'{printable(self.out)}' are named from. Name another store for it."
+                f"'{printable(without_password(self.out))}' are named from. Give its absolute path."
             )
             raise UsageError(msg)
         return key_from_bytes(os.fsencode(relative))
+
+    def is_inside(self, path: str) -> bool:
+        """Say whether an absolute path is below what the job's keys are relative to."""
+        whole = os.path.realpath(path)
+        return _is_below(whole, self.place_of(whole))
 
     def _has(self, key: str) -> bool:
         with self.ledger() as found:

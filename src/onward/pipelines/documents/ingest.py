@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from onward import clock
@@ -21,7 +21,7 @@ from onward.model.record import to_digest
 from onward.pipelines.documents.config import BatchConfig
 from onward.pipelines.documents.folder import DocumentFolder
 from onward.pipelines.documents.index import Index
-from onward.pipelines.documents.ingest_report import ErrorKind, FileError
+from onward.pipelines.documents.ingest_report import TOO_LARGE, ErrorKind, FileError
 from onward.pipelines.documents.progress_file import Done
 
 __all__ = [
@@ -31,12 +31,16 @@ __all__ = [
     "Listed",
     "done_of",
     "gone_from",
+    "is_too_large",
     "list_documents",
     "stat_of",
 ]
 
 FROM_FOLDER = {"ingested_from": "folder"}
 """Kept with a version that was a file, so that its leaving can be told from a version that never was one."""
+
+FROM_ELSEWHERE = {"ingested_from": "elsewhere"}
+"""The same, where the file was outside of what the job's keys are relative to, and its key is the absolute path."""
 
 _MB = 1 << 20
 
@@ -97,7 +101,8 @@ class DocumentIngest:
                     return False
                 if valid_from <= newest.valid_from:  # an older copy in its place is what it is now, not what it was
                     valid_from = now
-            return index.put(key, content, valid_from, None, FROM_FOLDER)
+            origin = FROM_FOLDER if index.is_inside(folder) else FROM_ELSEWHERE
+            return index.put(key, content, valid_from, None, origin)
 
 
 def _settings(config: BatchConfig) -> dict[str, object]:
@@ -117,6 +122,12 @@ def _check(file: str, config: BatchConfig) -> None:
         most = config.max_file_size
         msg = f"'{printable(file)}' has {size} bytes, more than max_file_size ({most}); it was not read."
         raise InputRefused(msg)
+
+
+def is_too_large(file: str, config: BatchConfig) -> bool:
+    """Say whether there is a file that is larger than it may be."""
+    stat = stat_of(file)
+    return stat is not None and stat[0] > config.max_file_size
 
 
 def list_documents(folder: str, config: BatchConfig, leave_out: Sequence[str]) -> Listed:
@@ -143,7 +154,8 @@ def list_documents(folder: str, config: BatchConfig, leave_out: Sequence[str]) -
             if entry.problem is None:
                 files.append(path)
             else:
-                errors.append(FileError(path, ErrorKind.VALIDATION, "input-unreadable", entry.problem))
+                reason = TOO_LARGE if is_too_large(path, config) else "input-unreadable"
+                errors.append(FileError(path, ErrorKind.VALIDATION, reason, entry.problem))
     return Listed(sorted(files), errors)
 
 
@@ -157,17 +169,17 @@ def gone_from(index: Index, folder: str, listed: Listed) -> list[str]:
         if found is None:
             return []
         ledger, job = found
-        place = index.place_of(folder)
-        inside = os.path.relpath(folder, place)
-        prefix = "" if inside == "." else index.key_of(folder) + "/"
+        ways = _ways(index, folder)
         there = {index.key_of(file) for file in listed.files}
-        live = [(key, row) for key, row in ledger.tree_at(job.id, clock.now()) if key.startswith(prefix)]
+        begins = tuple(way.prefix for way in ways)
+        live = [(key, row) for key, row in ledger.tree_at(job.id, clock.now()) if key.startswith(begins)]
         gone = []
         for key, row in live:
-            if key in there or row.number is None or os.path.lexists(os.path.join(place, key)):
+            if key in there or row.number is None:
                 continue
             version = ledger.version(row.item_id, row.number)
-            if version is not None and FROM_FOLDER.items() <= json.loads(version.facts or "{}").items():
+            facts = json.loads(version.facts or "{}") if version is not None else {}
+            if any(way.has_lost(key, facts) for way in ways):
                 gone.append(key)
     if 2 * len(gone) > len(live):
         _log.warning(
@@ -176,6 +188,36 @@ def gone_from(index: Index, folder: str, listed: Listed) -> list[str]:
         )
         return []
     return gone
+
+
+class _Way(NamedTuple):
+    """How documents below a folder are named.
+
+    Attributes:
+        prefix: What their keys begin with.
+        base: Folder that the keys are relative to.
+        origin: Kept with their versions.
+    """
+
+    prefix: str
+    base: str
+    origin: Mapping[str, str]
+
+    def has_lost(self, key: str, facts: Mapping[str, object]) -> bool:
+        """Say whether a document came this way and its file is gone."""
+        is_ours = key.startswith(self.prefix) and self.origin.items() <= facts.items()
+        return is_ours and not os.path.lexists(os.path.join(self.base, key))
+
+
+def _ways(index: Index, folder: str) -> list[_Way]:
+    place = index.place_of(folder)
+    if index.is_inside(folder):
+        return [_Way("" if folder == place else index.key_of(folder) + "/", place, FROM_FOLDER)]
+    above = folder.strip(os.sep)
+    ways = [_Way(index.key_of(folder) + "/" if above else "", os.sep, FROM_ELSEWHERE)]
+    if place.startswith(folder.rstrip(os.sep) + os.sep):  # it holds what the keys are relative to as well
+        ways.append(_Way("", place, FROM_FOLDER))
+    return ways
 
 
 def stat_of(file: str) -> tuple[int, int] | None:

@@ -13,7 +13,10 @@ from typing import Any, NamedTuple
 from onward.pipelines.documents.config import BatchConfig
 from onward.pipelines.documents.progress import BatchProgress
 
-__all__ = ["ErrorKind", "FileError", "as_text", "report_of"]
+__all__ = ["TOO_LARGE", "ErrorKind", "FileError", "as_text", "report_of"]
+
+TOO_LARGE = "file-too-large"
+"""Reason of a file that is larger than `max_file_size`."""
 
 _SHOWN = 20
 
@@ -108,7 +111,7 @@ def _impact(
             f"Memory was over {config.memory_threshold_mb} MB after {memory_warnings} of {chunks} chunks, and they "
             "were made smaller: raise memory_threshold_mb, or lower chunk_processing_size."
         )
-    large = sum(error.reason == "file-too-large" for error in errors)
+    large = sum(error.reason == TOO_LARGE for error in errors)
     if large:
         advice.append(f"{large} files are larger than max_file_size ({config.max_file_size} bytes).")
     if any(error.kind is ErrorKind.AFTER_RETRIES for error in errors):

@@ -7,6 +7,7 @@ the store can be lost. SQL lives in `sql/library.sql`.
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 import zlib
@@ -186,6 +187,10 @@ class Library:
             raise HistoryDamaged(msg)
         return found
 
+    def has(self, digest: bytes) -> bool:
+        """Say whether a result is here; one look into an index."""
+        return self._one("outline", (digest,)) is not None
+
     def outline(self, digest: bytes) -> list[str] | None:
         """Return the ids of the chunks of a result, in order; None where the result is not here."""
         packed = self._one("outline", (digest,))
@@ -196,7 +201,8 @@ class Library:
         with _translated(self.path):
             for record, packed in self._db.execute(_SQL["record"], (digest,)):
                 ids = self._ids_of([number for (number,) in struct.iter_unpack("<I", packed)])
-                return str(record) if len(self.chunks(ids)) == len(set(ids)) else None
+                is_whole = json.loads(record)["chunks"] == ids and len(self.chunks(ids)) == len(set(ids))
+                return str(record) if is_whole else None
         return None
 
     def _ids_of(self, numbers: Sequence[int]) -> list[str]:

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from itertools import islice
 from types import TracebackType
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from onward import clock
-from onward.disk.durable import make_folder, write_atomic
-from onward.engine.command_run import settings_of
 from onward.engine.history import find_job
 from onward.errors import NotFound, UsageError, VersionDropped
 from onward.ledger.base import Ledger, open_ledger
 from onward.model.item import key_from_bytes, printable
 from onward.model.record import Document, Job, Validity, to_digest
 from onward.pipelines.documents.library import Library
+from onward.pipelines.documents.restoring import check_names, check_target, write_below
 from onward.pipelines.documents.search import Hit, Live, search_in
 from onward.pipelines.documents.sink import library_path
 from onward.runs.outlet import Outlet, given_again, outlet
@@ -29,8 +29,14 @@ from onward.runs.workspace import Workspace, find
 
 __all__ = ["Difference", "Documents", "FileVersion", "Instant", "open_documents"]
 
+T = TypeVar("T")
+
 Instant = datetime | str | int
 """An aware datetime, ISO text with an offset, or microseconds since 1970."""
+
+
+_AT_FIRST, _AT_ONCE = 8, 1_000
+"""So many rows are read before it is asked which of them were delivered: few at first, often one is enough."""
 
 
 class FileVersion(NamedTuple):
@@ -102,14 +108,12 @@ def open_documents(
 
 def _find(ledger: Ledger, workspace: Workspace, job: str | os.PathLike[str] | None) -> Job:
     if job is not None:
-        name = os.fspath(job)
-        if "://" in name or os.sep in name or os.path.isdir(name):
-            found = ledger.job_by_out(outlet(name, workspace).stored)
-            if found is not None:
-                return found
-        found = find_job(ledger, name)
+        found = _named(ledger, workspace, os.fspath(job))
         if found.pipeline != "documents":
-            msg = f"The job '{found.name}' is one of '{found.pipeline}', and only documents are asked for as of a time."
+            msg = (
+                f"The job '{found.name}' is one of '{found.pipeline}', and only documents are asked for as of a time. "
+                "`onward history` and `onward report` tell of the others."
+            )
             raise UsageError(msg)
         return found
     ours = [one for one in ledger.jobs() if one.pipeline == "documents"]
@@ -117,6 +121,15 @@ def _find(ledger: Ledger, workspace: Workspace, job: str | os.PathLike[str] | No
         msg = "No job here has documents. Begin with `onward run documents FOLDER --out DIR`."
         raise NotFound(msg)
     return max(ours, key=lambda one: (one.run_id or 0, one.id))
+
+
+def _named(ledger: Ledger, workspace: Workspace, name: str) -> Job:
+    """Return the job whose name, or whose place of results, this is; that place may be gone."""
+    is_place = "://" in name or os.sep in name or os.path.isdir(name)
+    found = None if is_place else ledger.job(name)
+    if found is None and "\0" not in name:
+        found = ledger.job_by_out(outlet(name, workspace).stored)
+    return find_job(ledger, name) if found is None else found
 
 
 class Documents:
@@ -174,16 +187,17 @@ class Documents:
         return (_version(key, row) for key, row in self._rows(_instant(at), known))
 
     def _rows(self, valid_at: int, known_at: int | None) -> Iterator[tuple[str, Validity]]:
-        pending = self._undelivered()
-        for key, row in self._ledger.tree_at(self._job.id, valid_at, known_at):
-            if (row.item_id, row.number) not in pending:
-                yield key, row
-                continue
-            document = self._ledger.document(self._job.id, key)
-            assert document is not None, "it has a timeline"
-            standing = self._standing(document, valid_at, known_at)
-            if standing is not None and standing.content is not None:
-                yield key, standing
+        for batch in _batches(self._ledger.tree_at(self._job.id, valid_at, known_at)):
+            pending = self._undelivered(row for _, row in batch)
+            for key, row in batch:
+                if (row.item_id, row.number) not in pending:
+                    yield key, row
+                    continue
+                document = self._ledger.document(self._job.id, key)
+                assert document is not None, "it has a timeline"
+                standing = self._standing(document, valid_at, known_at)
+                if standing is not None and standing.content is not None:
+                    yield key, standing
 
     def diff(self, before: Instant, after: Instant, *, known_at: Instant | None = None) -> Difference:
         """Return what came, went and changed between two instants."""
@@ -207,10 +221,8 @@ class Documents:
             raise NotFound(msg)
         found: list[Validity] = []
         known = None if known_at is None else _instant(known_at)
-        pending = self._undelivered()
-        for row in self._ledger.validities(document.id, known_at=known):
-            is_newer = not found or (row.valid_from, row.sequence) != (found[-1].valid_from, found[-1].sequence)
-            if is_newer and (row.item_id, row.number) not in pending:
+        for row in self._delivered(self._ledger.validities(document.id, known_at=known)):
+            if not found or (row.valid_from, row.sequence) != (found[-1].valid_from, found[-1].sequence):
                 found.append(row)
         return [_version(document.key, row) for row in reversed(found)]
 
@@ -221,23 +233,16 @@ class Documents:
         as the keys write them. A crash leaves some of the files, each of them whole.
 
         Raises:
-            UsageError: The folder is not empty, or a name leads out of it or through another document; nothing was
-                written then.
+            UsageError: The folder is not empty, or a name leads out of it, through another document, or is longer than
+                a name can be; nothing was written then.
             VersionDropped: The bytes of a document are not to be had; those before it were written.
         """
-        folder = os.path.abspath(folder)
-        if os.path.lexists(folder) and (not os.path.isdir(folder) or os.listdir(folder)):
-            msg = f"'{printable(folder)}' is not an empty folder; name one that is, or that is to be made."
-            raise UsageError(msg)
+        check_target(folder)
         found = list(self.tree(at, known_at=known_at))
-        _refuse_hostile([one.path for one in found])
-        make_folder(folder)
-        for one in found:
-            target = os.path.join(folder, *one.path.split("/"))
-            make_folder(os.path.dirname(target))
-            assert one.sha256 is not None, "a deletion is in no tree"
-            write_atomic(target, self._content(one.path, bytes.fromhex(one.sha256)))
-            os.utime(target, ns=(one.valid_from * 1000, one.valid_from * 1000))
+        check_names([one.path for one in found], folder)
+        write_below(folder, (
+            (one.path, self._content(one.path, bytes.fromhex(one.sha256 or "")), one.valid_from) for one in found
+        ))
         return len(found)
 
     # -- search
@@ -251,32 +256,47 @@ class Documents:
             text: What is looked for.
             at: When it was true; now by default.
             known_at: By what was recorded until then; None for all that is.
-            limit: How many.
+            limit: How many, at least 1.
+
+        Returns:
+            Best first; nothing where the text has no word, or where there was no document.
 
         Raises:
+            UsageError: The limit is less than 1, or an instant is none.
             OutputUnavailable: The store is not to be had.
             OutputRefused: It holds vectors of another embedder.
             VersionDropped: What a version is made of is not to be had.
             NotFound: Nothing was ever stored.
         """
+        from onward.engine.command_run import settings_of  # brings half the engine, and only search needs it
+
+        if limit < 1:
+            msg = f"The limit is {limit}, and at least 1 chunk has to be asked for."
+            raise UsageError(msg)
         valid_at = clock.now() if at is None else _instant(at)
         known = None if known_at is None else _instant(known_at)
-        live = [Live(key, row.valid_from, (row.content or b"").hex(), self._digest_of(row))
-                for key, row in self._rows(valid_at, known)]
+        rows = list(self._rows(valid_at, known))
+        pending = self._pending()
+        live = [
+            Live(
+                key, row.valid_from, (row.content or b"").hex(), self._digest_of(row),
+                (row.item_id, row.number) not in pending,
+            )
+            for key, row in rows
+        ]
         hits = search_in(self.library, self._to, settings_of(self._job), text, limit, live)
-        return [hit._replace(valid_to=self._end_of(hit.path, valid_at, known)) for hit in hits]
+        ends = {path: self._end_of(path, valid_at, known) for path in {hit.path for hit in hits}}
+        return [hit._replace(valid_to=ends[hit.path]) for hit in hits]
 
     def _end_of(self, key: str, valid_at: int, known_at: int | None) -> int | None:
         """Return when the next version of a document begins after an instant."""
         document = self._ledger.document(self._job.id, key)
         assert document is not None, "it was found"
-        pending = self._undelivered()
         end = None
-        for row in self._ledger.validities(document.id, known_at=known_at):
+        for row in self._delivered(self._ledger.validities(document.id, known_at=known_at)):
             if row.valid_from <= valid_at:
                 break
-            if (row.item_id, row.number) not in pending:
-                end = row.valid_from
+            end = row.valid_from
         return end
 
     def _digest_of(self, row: Validity) -> bytes:
@@ -324,28 +344,42 @@ class Documents:
             folder, last = os.path.split(os.path.abspath(path))
             inside = os.path.relpath(os.path.join(os.path.realpath(folder), last), os.path.realpath(self._place))
             found = self._ledger.document(self._job.id, key_from_bytes(os.fsencode(inside)))
+        if found is None and inside.split(os.sep)[0] == "..":  # from elsewhere; see `Index.key_of`
+            whole = os.path.join(os.path.realpath(folder), last).lstrip(os.sep)
+            found = self._ledger.document(self._job.id, key_from_bytes(os.fsencode(whole)))
         return found
 
     def _standing(self, document: Document, valid_at: int, known_at: int | None) -> Validity | None:
         """Return the row that holds, but for versions that a crash has left undelivered."""
         row = self._ledger.validity_at(document.id, valid_at, known_at)
-        pending = self._undelivered() if row is not None else set()
-        if row is None or (row.item_id, row.number) not in pending:
+        if row is None or not self._undelivered([row]):
             return row
-        rows = self._ledger.validities(document.id, until=valid_at, known_at=known_at)
-        return next((row for row in rows if (row.item_id, row.number) not in pending), None)
+        return next(self._delivered(self._ledger.validities(document.id, until=valid_at, known_at=known_at)), None)
 
-    def _undelivered(self) -> set[tuple[int, int | None]]:
-        """Return the versions that were committed and did not reach the library; the next run delivers them."""
-        found: set[tuple[int, int | None]] = set()
-        for row in self._ledger.publishes(self._job.id):
-            if row.kind != "output" or row.version is None:
-                continue
-            version = self._ledger.version(row.item_id, row.version)
-            library = self._opened_library()
-            if version is None or library is None or library.outline(version.digest) is None:
-                found.add((row.item_id, row.version))
-        return found
+    def _delivered(self, rows: Iterator[Validity]) -> Iterator[Validity]:
+        """Leave out the rows of versions that did not reach the library."""
+        for batch in _batches(rows):
+            pending = self._undelivered(batch)
+            yield from (row for row in batch if (row.item_id, row.number) not in pending)
+
+    def _undelivered(self, rows: Iterable[Validity]) -> set[tuple[int, int | None]]:
+        """Return those versions that were committed and did not reach the library; the next run delivers them.
+
+        The rows were read before this is asked. A version whose delivery is no longer pending by now is in the
+        library; asked the other way round, a commit that falls between would be taken for a delivery.
+        """
+        pending = self._pending()
+        asked = {(row.item_id, row.number) for row in rows} if pending else set()
+        return {one for one in asked & pending if not self._is_in_library(*one)}
+
+    def _pending(self) -> set[tuple[int, int | None]]:
+        publishes = self._ledger.publishes(self._job.id)
+        return {(one.item_id, one.version) for one in publishes if one.kind == "output" and one.version is not None}
+
+    def _is_in_library(self, item_id: int, number: int | None) -> bool:
+        version = None if number is None else self._ledger.version(item_id, number)
+        library = self._opened_library()
+        return version is not None and library is not None and library.has(version.digest)
 
     def _with_content(self, key: str, row: Validity) -> FileVersion:
         assert row.content is not None
@@ -365,23 +399,16 @@ class Documents:
         return found
 
 
+def _batches(rows: Iterator[T]) -> Iterator[list[T]]:
+    size = _AT_FIRST
+    while batch := list(islice(rows, size)):
+        yield batch
+        size = min(2 * size, _AT_ONCE)
+
+
 def _version(key: str, row: Validity) -> FileVersion:
     digest = None if row.content is None else row.content.hex()
     return FileVersion(key, row.valid_from, row.sequence, row.recorded_at, digest)
-
-
-def _refuse_hostile(paths: list[str]) -> None:
-    """Refuse names that lead out of a folder, that no file can have, or that need a file to be a folder."""
-    files = set(paths)
-    for path in paths:
-        parts = path.split("/")
-        is_plain = all(part not in ("", ".", "..") and "\0" not in part and os.sep not in part for part in parts)
-        if not is_plain or any("/".join(parts[:n]) in files for n in range(1, len(parts))):
-            msg = (
-                f"The document '{printable(path)}' cannot be written below a folder, because of its name; so nothing "
-                "was. Each document by itself is printed by `onward as-of TIME KEY`."
-            )
-            raise UsageError(msg)
 
 
 def _instant(at: Instant) -> int:

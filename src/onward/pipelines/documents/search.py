@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from onward.errors import NotFound, OutputRefused, VersionDropped
+from onward.errors import HistoryDamaged, NotFound, OutputRefused, VersionDropped
 from onward.model.item import printable
 from onward.pipelines.documents.embedders import check_embedder, embedder_of
 from onward.pipelines.documents.library import Library
@@ -30,12 +30,21 @@ _DEPTH = 200
 
 
 class Live(NamedTuple):
-    """A version that holds: which document, since when, the hex digest of its bytes, and the digest of its result."""
+    """A version that holds.
+
+    Attributes:
+        path: The document.
+        valid_from: Since when, microseconds since 1970, UTC.
+        version: Of its bytes, hex.
+        digest: Of its result.
+        is_stored: Its delivery was confirmed, so its chunks are in the store; else they are in the library for sure.
+    """
 
     path: str
     valid_from: int
     version: str
     digest: bytes
+    is_stored: bool = True
 
 
 class Place(NamedTuple):
@@ -93,27 +102,46 @@ def search_in(
         NotFound: There is no store.
     """
     places: dict[str, list[Place]] = defaultdict(list)
-    for one in live:
-        outline = library.outline(one.digest)
-        if outline is None:
-            msg = (
-                f"What the version of '{printable(one.path)}' that holds then is made of is not in the library "
-                f"'{library.path}', so no answer would be whole. `onward verify --repair` makes a latest version again."
-            )
-            raise VersionDropped(msg)
+    late: set[str] = set()
+    for version in live:
+        outline = _outline(library, version)
         for chunk in dict.fromkeys(outline):
-            places[chunk].append(Place(one.path, one.valid_from, one.version))
-    if not places or not text.strip() or limit < 1:
+            places[chunk].append(Place(version.path, version.valid_from, version.version))
+        if not version.is_stored:
+            late.update(outline)
+    if not places or limit < 1 or not library.terms(text):
         return []
+    limit = min(limit, len(places))
     depth = max(limit, _DEPTH)
     by_words = sorted(word_scores(library, text, places).items(), key=lambda found: (-found[1], found[0]))[:depth]
-    by_meaning = _nearest(library, to, settings, text, places, depth)
+    by_meaning = _nearest(library, to, settings, text, places, late, depth)
     found = joined([[one for one, _ in by_words], [one for one, _ in by_meaning]])[:limit]
     chunks = library.chunks(one for one, _ in found)
+    for one, _ in found:
+        if one not in chunks:
+            raise _dropped(library, min(places[one]).path)
     return [
         Hit(one, *min(places[one]), chunks[one].heading, chunks[one].text, score, tuple(sorted(places[one])))
         for one, score in found
     ]
+
+
+def _outline(library: Library, one: Live) -> list[str]:
+    try:
+        outline = library.outline(one.digest)
+    except HistoryDamaged as error:
+        raise _dropped(library, one.path) from error
+    if outline is None:
+        raise _dropped(library, one.path)
+    return outline
+
+
+def _dropped(library: Library, path: str) -> VersionDropped:
+    return VersionDropped(
+        f"What the version of '{printable(path)}' that holds then is made of is not whole in the library "
+        f"'{library.path}', so no answer would be. `onward verify --repair` and the next run make it anew from a file "
+        "that is still as it was; else a backup of the state folder has it."
+    )
 
 
 def word_scores(library: Library, text: str, among: Mapping[str, object]) -> dict[str, float]:
@@ -144,8 +172,10 @@ def joined(orders: Iterable[Sequence[str]]) -> list[tuple[str, float]]:
 
 
 def _nearest(
-    library: Library, to: Outlet, settings: Mapping[str, Any], text: str, among: Mapping[str, object], limit: int
+    library: Library, to: Outlet, settings: Mapping[str, Any], text: str, among: Mapping[str, object], late: set[str],
+    limit: int,
 ) -> list[tuple[str, float]]:
+    """Return the chunks nearest in meaning; what is late for the store is compared here."""
     from onward.pipelines.documents.pipeline import pipeline
 
     whole = {**(pipeline.settings or {}), **settings}
@@ -163,6 +193,11 @@ def _nearest(
         raise NotFound(msg)
     try:
         (vector,) = embedder.embed([text])
-        return store.nearest(vector, among.keys(), limit)
+        found = store.nearest(vector, among.keys() - late if late else among.keys(), limit)
+        if late:
+            from onward.pipelines.documents.stores.nearest import Vectors
+
+            found += Vectors(sorted(library.vectors(late).items()), len(vector)).nearest(vector, None, limit)
+        return sorted(found, key=lambda one: (-one[1], one[0]))[:limit]
     finally:
         store.close()

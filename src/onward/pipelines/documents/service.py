@@ -14,13 +14,14 @@ import logging
 import os
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from hashlib import sha256
 from typing import Any
 
 from onward import clock
 from onward.disk.durable import make_folder, write_atomic
-from onward.errors import ItemError, OnwardError, VersionRefused
+from onward.errors import ItemError, OnwardError, UsageError, VersionRefused
 from onward.model.item import printable
 from onward.pipelines.documents.config import BatchConfig
 from onward.pipelines.documents.index import Index
@@ -30,10 +31,11 @@ from onward.pipelines.documents.ingest import (
     IngestsDocuments,
     done_of,
     gone_from,
+    is_too_large,
     list_documents,
     stat_of,
 )
-from onward.pipelines.documents.ingest_report import ErrorKind, FileError, as_text, report_of
+from onward.pipelines.documents.ingest_report import TOO_LARGE, ErrorKind, FileError, as_text, report_of
 from onward.pipelines.documents.progress import BatchProgress
 from onward.pipelines.documents.progress_check import completed_of, verified
 from onward.pipelines.documents.progress_file import Done, ProgressFile, Recovered
@@ -43,6 +45,7 @@ from onward.retries import retry, with_retry_logging
 __all__ = ["BatchIngestService", "IngestResult"]
 
 Path = str | os.PathLike[str]
+Content = str | bytes | bytearray | memoryview
 _PASSING = (ConnectionError, TimeoutError)
 _FIRST_WAIT_S = 0.05
 _LONGEST_WAIT_S = 5.0
@@ -134,6 +137,9 @@ class BatchIngestService:
         Raises:
             OutputUnavailable: The store is not to be had; what was done until then is recorded.
             JobBusy: Another process has been writing to the store for a minute.
+            JobPaused: A person has paused the job (`onward pause`), before or meanwhile: no further file was begun, and
+                what was done is recorded, also in the progress file. Once it is resumed, the next call goes on.
+            JobStopped: A person has stopped it; likewise, but for good.
             UsageError: The folder, a setting or the state is wrong; nothing was started.
         """
         folder = os.path.realpath(os.fspath(directory))
@@ -167,7 +173,7 @@ class BatchIngestService:
         files: Sequence[str | os.PathLike[str]],
         progress: BatchProgress,
         progress_file: str | os.PathLike[str],
-        completed_files: Collection[str],
+        completed_files: Collection[Path],
         force: bool = False,
     ) -> list[FileError]:
         """Record files as they are now, chunk by chunk, and return those that failed.
@@ -195,18 +201,20 @@ class BatchIngestService:
         files: Sequence[str],
         progress: BatchProgress,
         progress_file: str | os.PathLike[str],
-        completed: Collection[str],
+        completed: Collection[Path],
         batch: _Batch,
         *,
         force: bool,
     ) -> None:
         record = ProgressFile(progress_file, self.config.supported_extensions)
+        done = {os.path.abspath(os.fspath(one)) for one in completed}
         waiting: list[Done] = []
         at, size = 0, self.config.chunk_processing_size
         try:
             while at < len(files):
                 for file in files[at : at + size]:
-                    if file in completed and not force:
+                    self.index.heed()
+                    if not force and os.path.abspath(file) in done:
                         progress.skipped += 1
                         continue
                     self._take_one(file, progress, batch, waiting)
@@ -244,7 +252,8 @@ class BatchIngestService:
         except OnwardError as error:
             if not isinstance(error, ItemError):
                 raise  # no failure of this file, and the next one would meet it as well
-            return FileError(file, self._kind(file, error), error.slug, str(error))
+            reason = TOO_LARGE if is_too_large(file, self.config) else error.slug
+            return FileError(file, self._kind(file, error), reason, str(error))
         except OSError as error:
             return FileError(file, ErrorKind.VALIDATION, "input-unreadable", error.strerror or str(error))
         except Exception as error:  # noqa: BLE001  # an attempt boundary: `ingest_service` may be anybody's code
@@ -311,6 +320,22 @@ class BatchIngestService:
 
     # -- single files and versions
 
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Take everything that is handed over in a block as one run, which is faster than one for each.
+
+        Each version is durable when its call returns, whatever becomes of the block. The job is held meanwhile: other
+        processes wait. A call inside raises `JobPaused` or `JobStopped` once a person has asked for that.
+
+        Raises:
+            JobBusy: Another process has been writing to the store for a minute.
+            JobPaused: The job is paused.
+            UsageError: A setting, the state or the output is wrong.
+        """
+        with self._alone, self.index.held(self.index.place_of(self.index.workspace.root), self._limits()):
+            yield
+
+
     def ingest_document(self, file_path: str | os.PathLike[str]) -> bool:
         """Record what one file is now; say whether that was new. Durable when it returns.
 
@@ -321,7 +346,7 @@ class BatchIngestService:
         """
         return self.ingest_service.ingest_document(os.fspath(file_path)) is not False
 
-    def store_file_version(self, file_path: Path, content: str | bytes, *args: Any, **options: Any) -> bool:
+    def store_file_version(self, file_path: Path, content: Content, *args: Any, **options: Any) -> bool:
         """Do `onward.store_file_version` with this service as its store."""
         return store_file_version(file_path, content, *args, store=self, **options)
 
@@ -336,8 +361,15 @@ class BatchIngestService:
     def get_file_history(self, file_path: Path, *, page: int = 0, known_at: Any = None) -> list[Any]:
         """Return a page of a file's versions, newest first, `temporal_query_limit` on a page; `[]` after the last.
 
+        Raises:
+            UsageError: `page` is no whole number from 0 on.
+            NotFound: There never was such a file.
+
         Contract: S4-006, X-18.
         """
+        if isinstance(page, bool) or not isinstance(page, int) or page < 0:
+            msg = f"The page is {str(page)[:40]!r}; pages are whole numbers from 0 on."
+            raise UsageError(msg)
         most = self.config.temporal_query_limit
         with self.index.documents() as documents:
             if documents is None:

@@ -32,7 +32,7 @@ _COLLECTION = "documents"
 
 def store_file_version(
     file_path: Path,
-    content: str | bytes,
+    content: str | bytes | bytearray | memoryview,
     valid_from: Instant | None = None,
     *,
     metadata: Mapping[str, object] | None = None,
@@ -41,7 +41,7 @@ def store_file_version(
     """Record what a file was from an instant on; late, out of order, twice or as a correction.
 
     Args:
-        file_path: The document's key, or the path of the file; it need not be there.
+        file_path: The document's key, or the path of the file, which may be anywhere and need not be there.
         content: Its text, or its bytes.
         valid_from: Since when, as ISO text with an offset or an aware datetime; by default what `metadata` says under
             that name, else now.
@@ -57,6 +57,7 @@ def store_file_version(
         VersionRefused: It cannot be cut or embedded; nothing is recorded of it but that.
         OutputUnavailable: The store is not to be had. What is recorded already gets there with the next version or run.
         JobBusy: Another process has been writing to the store for a minute.
+        JobPaused: A person has paused the job of the store; nothing is recorded.
         UsageError: An argument is wrong.
 
     Contract: S4-031, S4-032, X-20, X-35.
@@ -67,7 +68,7 @@ def store_file_version(
     kept = {name: value for name, value in told.items() if name not in _OURS}
     try:
         kept = json.loads(json.dumps(kept, allow_nan=False))
-        data = content.encode() if isinstance(content, str) else bytes(content)
+        data = _bytes_of(content)
     except (TypeError, ValueError, RecursionError) as error:
         msg = f"This version cannot be kept: content is text or bytes, and metadata what JSON can hold; {error}."
         raise UsageError(msg) from error
@@ -144,6 +145,15 @@ def _index_of(store: Path | BatchIngestService | None) -> Index:
     if store is None or isinstance(store, str | os.PathLike):
         return Index(_OUT if store is None else store)
     return store.index
+
+
+def _bytes_of(content: object) -> bytes:
+    if isinstance(content, str):
+        return content.encode()
+    if isinstance(content, bytes | bytearray | memoryview):  # `bytes(5)` would be five zeros
+        return bytes(content)
+    msg = f"it is of the type {type(content).__name__}"
+    raise TypeError(msg)
 
 
 def _sequence(metadata: Mapping[str, object]) -> int | None:

@@ -46,7 +46,8 @@ INSERT INTO note (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET va
 SELECT size, data FROM content WHERE digest = ?
 
 -- name: put_content
-INSERT INTO content (digest, size, data) VALUES (?, ?, ?) ON CONFLICT (digest) DO NOTHING
+INSERT INTO content (digest, size, data) VALUES (?, ?, ?)
+ON CONFLICT (digest) DO UPDATE SET size = excluded.size, data = excluded.data
 
 -- name: tables
 SELECT name FROM sqlite_schema WHERE type = 'table'
@@ -88,7 +89,8 @@ SELECT record, chunks FROM outline WHERE digest = ?
 SELECT record, chunks FROM outline ORDER BY rowid DESC
 
 -- name: put_outline
-INSERT INTO outline (digest, record, chunks) VALUES (?, ?, ?) ON CONFLICT (digest) DO NOTHING
+INSERT INTO outline (digest, record, chunks) VALUES (?, ?, ?)
+ON CONFLICT (digest) DO UPDATE SET record = excluded.record, chunks = excluded.chunks
 
 -- name: standing
 SELECT digest FROM standing WHERE output = ?
