@@ -31,8 +31,8 @@ assert count == len(texts)
 """
 CANNED = """
 import json, os
-from onward.engine.lines_sink import json_lines
-from onward.engine.lines_source import json_lines_source
+from onward.engine.sinks.lines_sink import json_lines
+from onward.engine.sources.lines_source import json_lines_source
 from onward.engine.pipeline import Pipeline
 made = {}
 def take(item):

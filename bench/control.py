@@ -37,7 +37,7 @@ def rows(tmp: Path, *, big: bool) -> Iterator[Row]:
 
 def latency(cwd: Path, item_s: float, pauses: int) -> Row:
     """Pause and resume a run again and again, at many moments of its work."""
-    from onward.engine.control import hold_back
+    from onward.engine.commands.control import hold_back
     from onward.ledger.base import open_ledger
     from onward.runs.workspace import Workspace
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.measure import Row, rounds
-from onward.engine.lines_sink import JsonLinesSink, json_lines
-from onward.engine.lines_source import LinesListing, json_lines_source
+from onward.engine.sinks.lines_sink import JsonLinesSink, json_lines
+from onward.engine.sources.lines_source import LinesListing, json_lines_source
 
 GROUP = 100
 WORDS = "Of the people who came, some stayed and some went away again. "

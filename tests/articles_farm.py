@@ -12,7 +12,7 @@ from lines_farm import LinesFarm
 ARTICLES_TOY = '''\
 import json
 
-from onward.engine.lines_source import json_lines_source
+from onward.engine.sources.lines_source import json_lines_source
 from onward.engine.pipeline import ByOut, Pipeline
 from onward.pipelines.articles.postgres.sink import postgres_articles
 from toy import act, note

@@ -32,8 +32,8 @@ TOY = '''\
 
 import ctypes, errno, json, os, signal, subprocess, sys, time
 
-from onward.engine.file_sink import json_files
-from onward.engine.file_source import files
+from onward.engine.sinks.file_sink import json_files
+from onward.engine.sources.file_source import files
 from onward.engine.pipeline import Pipeline
 from words import count_words
 

@@ -11,10 +11,10 @@ from farm import Farm, Ran
 LINES_TOY = '''\
 import json
 
-from onward.engine.lines_sink import json_lines
-from onward.engine.lines_source import json_lines_source
+from onward.engine.sinks.lines_sink import json_lines
+from onward.engine.sources.lines_source import json_lines_source
 from onward.engine.pipeline import BySettings, Pipeline
-from onward.engine.segments_sink import json_segments
+from onward.engine.sinks.segments_sink import json_segments
 from toy import act, note
 
 

@@ -20,8 +20,8 @@ PAYING = '''\
 import json, os, time
 from concurrent.futures import ThreadPoolExecutor
 
-from onward.engine.file_sink import json_files
-from onward.engine.file_source import files
+from onward.engine.sinks.file_sink import json_files
+from onward.engine.sources.file_source import files
 from onward.engine.pipeline import Pipeline
 from onward.engine.receipts import Paid
 

@@ -14,11 +14,12 @@ import pytest
 
 ONLY_WITH_WORK = {
     "onward.engine.commit", "onward.engine.evidence", "onward.engine.executor", "onward.engine.publish",
-    "onward.engine.recording", "onward.engine.report_html", "onward.workers.local", "onward.model.validation",
+    "onward.engine.reports.recording", "onward.engine.reports.report_html", "onward.workers.local",
+    "onward.model.validation",
 }
 ONLY_FOR_ITS_COMMAND = {
-    "onward.engine.quarantine", "onward.engine.tombstone", "onward.ledger.audit", "onward.ledger.archive_file",
-    "onward.ledger.diagnosis", "onward.ledger.memory", "onward.engine.code_version", "onward.cli.group",
+    "onward.engine.commands.quarantine", "onward.engine.tombstone", "onward.ledger.audit", "onward.ledger.archive_file",
+    "onward.ledger.diagnosis", "onward.ledger.memory", "onward.engine.code.version", "onward.cli.group",
 }
 HEAVY = {
     "dataclasses", "pathlib", "urllib.parse", "traceback", "subprocess", "gzip", "rich", "msgspec", "psutil", "random",

@@ -13,8 +13,8 @@ import apsw
 import pytest
 
 from farm import Farm
-from onward.engine import audit_trail
-from onward.engine.anchors import given
+from onward.engine.questions import audit_trail
+from onward.engine.questions.anchors import given
 from onward.errors import NotFound, UsageError
 from onward.ledger.journal import chain, pack
 from onward.ledger.sqlite import SqliteLedger

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from farm import ONWARD, Farm
 from onward.cli import foreground, usual
 from onward.cli.group import cli
-from onward.engine.batch import Options
+from onward.engine.options import Options
 
 Plant = Callable[..., Farm]
 

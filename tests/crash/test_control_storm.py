@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from farm import Farm, alive, finish, wait_until
-from onward.engine.control import hold_back, lift
-from onward.engine.status import job_status
+from onward.engine.commands.control import hold_back, lift
+from onward.engine.questions.status import job_status
 from onward.errors import JobStopped
 from onward.ledger.base import open_ledger
 

@@ -19,7 +19,7 @@ import pytest
 from farm import alive, assert_counts_add_up, finish, wait_until
 from lines_farm import LinesFarm
 from onward.engine.faults import RUN_POINTS, FaultPoint
-from onward.engine.lines_sink import json_lines
+from onward.engine.sinks.lines_sink import json_lines
 
 DOCUMENTS = [{"id": n if n % 2 else f"doc-{n}", "text": f"some words, {n} of them"} for n in range(6)]
 RECOVERY = [point for point in FaultPoint if point.startswith("recover-")]
@@ -145,7 +145,7 @@ def test_a_disk_that_fails_under_lines_is_told_and_the_next_run_goes_on(
 ARRANGER = """\
 import sys
 
-from onward.engine.lines_sink import json_lines
+from onward.engine.sinks.lines_sink import json_lines
 
 sink = json_lines()
 sink.prepare(sys.argv[1])

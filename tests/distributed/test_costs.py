@@ -15,8 +15,8 @@ Make = Callable[..., Herd]
 PAYING = '''\
 import json, os
 
-from onward.engine.file_sink import json_files
-from onward.engine.file_source import files
+from onward.engine.sinks.file_sink import json_files
+from onward.engine.sources.file_source import files
 from onward.engine.pipeline import Pipeline
 from onward.engine.receipts import Paid
 from toy import act, note

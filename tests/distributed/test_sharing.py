@@ -199,8 +199,8 @@ def test_one_file_that_one_process_writes_is_refused_with_the_command_that_works
 
 
 LINES = '''\
-from onward.engine.lines_sink import json_lines
-from onward.engine.lines_source import json_lines_source
+from onward.engine.sinks.lines_sink import json_lines
+from onward.engine.sources.lines_source import json_lines_source
 from onward.engine.pipeline import Pipeline
 
 

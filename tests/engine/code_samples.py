@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from onward.engine.code_version import CodeVersion, code_version
+from onward.engine.code.version import CodeVersion, code_version
 
 # A step that reaches four modules; `unused`, `TABS` and `triple` it does not.
 FILES = {
@@ -119,7 +119,7 @@ sys.path.insert(0, sys.argv[1])
 module, _, name = sys.argv[2].partition(":")
 for early in sys.argv[3:]:
     importlib.import_module(early)
-from onward.engine.code_version import code_version
+from onward.engine.code.version import code_version
 found = code_version(getattr(importlib.import_module(module), name))
 print(json.dumps([found.digest, dict(found.parts)]))
 """

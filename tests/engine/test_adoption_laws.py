@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from onward import Pipeline, files, json_files
-from onward.engine.batch import Batch, Options
+from onward.engine.batch import Batch
+from onward.engine.options import Options
 
 KEYS = ("a.txt", "b.txt", "sub/c.txt", "sub/d.txt")
 SHARED = st.dictionaries(st.sampled_from(KEYS), st.sampled_from(["one", "two", ""]))

@@ -10,7 +10,7 @@ import re
 import pytest
 from code_samples import FILES, STEPS, changes, fresh, version_of, write
 
-from onward.engine.code_version import code_version
+from onward.engine.code.version import code_version
 
 
 class TestKindsOfSteps:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from code_samples import FILES, REGISTRY, changes, fresh, version_of, write
 
-from onward.engine.code_version import code_version
+from onward.engine.code.version import code_version
 
 
 class TestWhatIsReached:
@@ -361,7 +361,7 @@ class TestFirstParty:
             from rows import shape
             def step(x): return shape(x)
             if __name__ == "__main__":
-                from onward.engine.code_version import code_version
+                from onward.engine.code.version import code_version
                 print(code_version(step, roots=[sys.argv[1]]).digest)
             """
         root = write(tmp_path / "jobs", {})

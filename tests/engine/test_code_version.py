@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from code_samples import FILES, REGISTRY, STEPS, edited, fresh, version_in_a_process, version_of, write
 
-from onward.engine.code_version import CodeReader, code_version, dependency_versions, files_are_unchanged
+from onward.engine.code.version import CodeReader, code_version, dependency_versions, files_are_unchanged
 from onward.errors import PipelineInvalid
 
 

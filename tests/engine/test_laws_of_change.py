@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from farm import Farm, assert_counts_add_up
-from onward.engine.batch import Batch, Options
+from onward.engine.batch import Batch
+from onward.engine.options import Options
 from onward.pipelines import find_pipeline
 
 # Workers are forked from a test process that may have threads of its own.

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from onward.disk.group_file import GroupFile
 from onward.disk.hashing import hash_bytes
-from onward.engine.lines_sink import JsonLinesSink, json_lines
-from onward.engine.pipeline import KeepsHistory
+from onward.engine.sink import KeepsHistory
+from onward.engine.sinks.lines_sink import JsonLinesSink, json_lines
 from onward.errors import ResultInvalid, UsageError
 from onward.model.line_fields import filled, nulled
 from onward.model.line_key import line_key

@@ -19,9 +19,9 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from farm import wait_until
-from onward.engine.line_reading import TICK_NS
-from onward.engine.lines_source import JsonLinesSource, LinesListing, json_lines_source
-from onward.engine.pipeline import Entry, ScanProblem
+from onward.engine.source import Entry, ScanProblem
+from onward.engine.sources.line_reading import TICK_NS
+from onward.engine.sources.lines_source import JsonLinesSource, LinesListing, json_lines_source
 from onward.errors import InputUnreadable, ItemChanged, ItemVanished, PipelineInvalid, UsageError
 from onward.model.item import quarantine_path
 from onward.model.line_key import key_in_file, line_key

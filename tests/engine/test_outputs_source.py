@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onward.engine.file_sink import json_files
-from onward.engine.file_source import files
-from onward.engine.outputs_source import outputs_of
-from onward.engine.pipeline import Entry, Pipeline
-from onward.engine.told_listing import ToldListing
+from onward.engine.pipeline import Pipeline
+from onward.engine.sinks.file_sink import json_files
+from onward.engine.source import Entry
+from onward.engine.sources.file_source import files
+from onward.engine.sources.outputs_source import outputs_of
+from onward.engine.sources.told_listing import ToldListing
 from onward.errors import ItemChanged, UsageError
 
 RECORDS = st.dictionaries(st.text(max_size=5), st.binary(min_size=1, max_size=40), max_size=6)

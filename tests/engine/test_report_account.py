@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onward.engine.account import Slowest, over_time
-from onward.engine.pace import Measured, measured, memo_after
-from onward.engine.report_plot import size, span
+from onward.engine.questions.account import Slowest, over_time
+from onward.engine.questions.pace import Measured, measured, memo_after
+from onward.engine.reports.report_plot import size, span
 from onward.ledger.memory import MemoryLedger
 from onward.model.record import Attempt, Container, Item, Job, Run
 from onward.runs.memory import MemoryRecord, resident_bytes

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onward.engine.account import Account, FailedItem, FailureType, Slow, Step
-from onward.engine.pace import Measured
-from onward.engine.report import Report, Seen
-from onward.engine.report_html import page
+from onward.engine.questions.account import Account, FailedItem, FailureType, Slow, Step
+from onward.engine.questions.pace import Measured
+from onward.engine.reports.report import Report, Seen
+from onward.engine.reports.report_html import page
 from onward.engine.run import Line
 from onward.ledger.base import Head
 from onward.model.reason import Reason

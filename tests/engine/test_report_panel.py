@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from onward.engine.report_panel import Cell, Group, Mark, Panel, Strip, Tone, drawn
+from onward.engine.reports.report_panel import Cell, Group, Mark, Panel, Strip, Tone, drawn
 
 HOSTILE = [
     "<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "'onload='x", "</svg><script>x</script>",

@@ -12,8 +12,8 @@ import pytest
 
 from farm import Farm, finish, holding, let_go
 from onward.disk.hashing import hash_bytes
-from onward.engine.file_sink import FileSink
-from onward.engine.rollback import plan_rollback
+from onward.engine.commands.rollback import plan_rollback
+from onward.engine.sinks.file_sink import FileSink
 from onward.errors import RollbackRefused
 from onward.ledger.memory import MemoryLedger
 from onward.model.record import Job

@@ -99,7 +99,7 @@ def test_new_output_folders_are_synced_up_to_the_one_that_was_there(tmp_path, mo
 
 def test_a_memo_that_watches_no_file_is_never_trusted():
     from onward import Pipeline, files
-    from onward.engine.code_memo import code_part
+    from onward.engine.code.memo import code_part
     from onward.ledger.base import empty_ledger
 
     pipeline = Pipeline("memo", source=files("*.txt"), steps=[run], sink=json_files())

@@ -171,7 +171,7 @@ def test_a_copied_job_goes_on_with_nothing_to_do_in_either_kind_of_state(plant, 
 
 def test_a_ledger_is_not_copied_while_a_process_is_at_work_on_it(plant, postgres):
     from onward.engine.batch import held_job
-    from onward.engine.copy_ledger import copy_ledger as copy_state
+    from onward.engine.commands.copy_ledger import copy_ledger as copy_state
 
     farm: Farm = plant({"a.txt": "some words\n"})
     farm.run().ok()

@@ -12,9 +12,10 @@ import pytest
 
 from farm import alive
 from onward.engine.executor import Assignment, Report, Task
-from onward.engine.file_sink import json_files
-from onward.engine.file_source import files
-from onward.engine.pipeline import ItemToRead, Pipeline
+from onward.engine.pipeline import Pipeline
+from onward.engine.sinks.file_sink import json_files
+from onward.engine.source import ItemToRead
+from onward.engine.sources.file_source import files
 from onward.workers.local import LocalExecutor, start
 
 # Workers are forked from a test process that may have threads of its own.

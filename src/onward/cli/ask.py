@@ -45,8 +45,8 @@ def opened(state: str | None, *, writes: bool = False) -> Iterator[tuple[Workspa
 def status(job: str | None, watch: bool, interval_s: float, state: str | None, as_json: bool) -> None:
     """Show where JOB stands, or every job; with --watch the latest one by default."""
     from onward.cli import render_status as render
-    from onward.engine.history import find_job
-    from onward.engine.status import job_status
+    from onward.engine.questions.history import find_job
+    from onward.engine.questions.status import job_status
 
     if watch and as_json:
         msg = "--watch and --json exclude each other; a program asks again by itself."
@@ -85,8 +85,8 @@ def explain(job: str, key: str, state: str | None, as_json: bool) -> None:
     """Say why the item KEY of JOB would, or would not, run, with both fingerprints part by part."""
     from onward.cli import render
     from onward.engine.batch import Batch
-    from onward.engine.explain import explain as explain_item
-    from onward.engine.history import find_job
+    from onward.engine.questions.explain import explain as explain_item
+    from onward.engine.questions.history import find_job
     from onward.pipelines import find_pipeline
 
     with opened(state) as (workspace, ledger):
@@ -108,7 +108,7 @@ def explain(job: str, key: str, state: str | None, as_json: bool) -> None:
 def history(job: str | None, run_id: str | None, key: str | None, state: str | None, as_json: bool) -> None:
     """Show the runs of JOB (of the latest job by default), every attempt of one run, or every attempt at one item."""
     from onward.cli import render, render_history
-    from onward.engine import history as asked
+    from onward.engine.questions import history as asked
     from onward.errors import UsageError
 
     if run_id is not None and key is not None:
@@ -141,7 +141,7 @@ def lineage(key_or_path: str, state: str | None, as_json: bool) -> None:
     A digest (sha256:...) is found at either end, also when its bytes were replaced or taken away since.
     """
     from onward.cli import render
-    from onward.engine.lineage import lineage as edges_of
+    from onward.engine.questions.lineage import lineage as edges_of
 
     with opened(state) as (workspace, ledger):
         render.lineage(key_or_path, edges_of(ledger, workspace, key_or_path), as_json=as_json)

@@ -33,7 +33,7 @@ def verify(
     those given with --anchor. Exit code 1 when anything is found.
     """
     from onward.cli import render_audit
-    from onward.engine.audit_trail import verify as verify_record
+    from onward.engine.questions.audit_trail import verify as verify_record
 
     found = verify_record(job, anchors=anchors, state=state)
     render_audit.verified(found, as_json=as_json)
@@ -57,8 +57,8 @@ def export(
     The record is verified first, and the export says what was found. Exit code 1 when anything was.
     """
     from onward.cli import render_audit
-    from onward.engine.audit_formats import texts
-    from onward.engine.audit_trail import trail
+    from onward.engine.questions.audit_formats import texts
+    from onward.engine.questions.audit_trail import trail
 
     ending = (out or "").rpartition(".")[2]
     with trail(job, anchors=anchors, state=state) as found:

@@ -53,8 +53,8 @@ def stop(ctx: click.Context, job: str | None, why: str, wait_s: float, state: st
 def _hold_back(request: str, job: str | None, why: str, wait_s: float, state: str | None, *, as_json: bool) -> int:
     from onward.cli import render_status as render
     from onward.cli.ask import opened
-    from onward.engine.control import hold_back
-    from onward.engine.history import find_job
+    from onward.engine.commands.control import hold_back
+    from onward.engine.questions.history import find_job
 
     with opened(state, writes=True) as (workspace, ledger):
         found = find_job(ledger, job)
@@ -89,9 +89,9 @@ def resume(
     from onward.cli import render_status as render
     from onward.cli.ask import opened
     from onward.cli.foreground import perform
-    from onward.engine.control import lift, wait_for_holder
-    from onward.engine.history import find_job
-    from onward.engine.resume import batch_to_resume
+    from onward.engine.commands.control import lift, wait_for_holder
+    from onward.engine.commands.resume import batch_to_resume
+    from onward.engine.questions.history import find_job
     from onward.model.record import CHECKPOINT
     from onward.pipelines import find_pipeline
     from onward.runs.settings import parse_assignments
@@ -129,7 +129,7 @@ def monitor(job: str | None, interval_s: float, count: int | None, state: str | 
     from onward.cli import render_status as render
     from onward.cli.ask import opened
     from onward.cli.watch import every
-    from onward.engine.history import find_job
+    from onward.engine.questions.history import find_job
 
     with opened(state) as (workspace, ledger):
         found = find_job(ledger, job)

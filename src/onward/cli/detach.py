@@ -66,7 +66,7 @@ def start(batch: Batch, *, as_json: bool) -> int:
 def hand_over(batch: Batch, *, as_json: bool) -> int:
     """Plan here, leave the work to the workers elsewhere, and say how to watch it; return the exit code."""
     from onward.cli.render import watcher
-    from onward.engine.distribute import submit
+    from onward.engine.shared.distribute import submit
     from onward.runs.signals import Signals
 
     with Signals() as signals, watcher(quiet=as_json) as shown:

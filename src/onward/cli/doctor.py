@@ -19,7 +19,7 @@ def doctor(
     Exit code 1 when something is wrong.
     """
     from onward.cli import render
-    from onward.engine.doctor import examine
+    from onward.engine.questions.doctor import examine
     from onward.pipelines import find_pipeline
 
     found = find_pipeline(pipeline) if pipeline else None

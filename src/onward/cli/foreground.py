@@ -37,7 +37,8 @@ def prepare(pipeline: str, place: str, out: str, assignments: Sequence[str] = ()
     Raises:
         UsageError: Something that was typed is wrong.
     """
-    from onward.engine.batch import Batch, Options
+    from onward.engine.batch import Batch
+    from onward.engine.options import Options
     from onward.pipelines import find_pipeline
     from onward.runs.settings import parse_assignments
 

@@ -74,7 +74,7 @@ def copy(source: str, target: str, as_json: bool) -> None:
     SOURCE meanwhile, and only one of the two should be used from then on. A copy that was killed may be repeated.
     """
     from onward.cli import render
-    from onward.engine.copy_ledger import copy_ledger
+    from onward.engine.commands.copy_ledger import copy_ledger
 
     render.facts({"schema": "onward.copied/1", **copy_ledger(source, target)}, as_json=as_json)
 
@@ -105,7 +105,7 @@ def archive(job: str, before: str | None, state: str | None, as_json: bool) -> N
     from onward.cli.ask import opened
     from onward.engine.batch import held_job
     from onward.engine.faults import FaultPoint, hit
-    from onward.engine.history import find_job
+    from onward.engine.questions.history import find_job
     from onward.ledger.archive import archive as archive_journal
 
     with opened(state) as (workspace, reader):

@@ -38,7 +38,7 @@ def prune(
     folders of old runs, never a row of the ledger; `onward rollback` reaches as far back as they do.
     """
     from onward.cli import render_history
-    from onward.engine.prune import prune_job
+    from onward.engine.commands.prune import prune_job
     from onward.pipelines import find_pipeline
 
     with redirect_stdout(sys.stderr):

@@ -26,8 +26,8 @@ def list_(job: str | None, state: str | None, as_json: bool) -> None:
     """List what waits in JOB (the latest job by default), why, and where its evidence stands."""
     from onward.cli import render_quarantine
     from onward.cli.ask import opened
-    from onward.engine.history import find_job
-    from onward.engine.quarantine import waiting
+    from onward.engine.commands.quarantine import waiting
+    from onward.engine.questions.history import find_job
     from onward.runs.outlet import outlet_of
 
     with opened(state) as (workspace, ledger):
@@ -45,8 +45,8 @@ def show(job: str, key: str, state: str | None, as_json: bool) -> None:
     """Show every attempt at KEY, how its worker ended, and what was printed."""
     from onward.cli import render_quarantine
     from onward.cli.ask import opened
-    from onward.engine.history import find_job
-    from onward.engine.quarantine import shown
+    from onward.engine.commands.quarantine import shown
+    from onward.engine.questions.history import find_job
     from onward.runs.outlet import outlet_of
 
     with opened(state) as (workspace, ledger):
@@ -64,7 +64,7 @@ def show(job: str, key: str, state: str | None, as_json: bool) -> None:
 def release(job: str, keys: tuple[str, ...], everything: bool, why: str, state: str | None, as_json: bool) -> None:
     """Reopen KEY...: the next run takes them, with all their tries."""
     from onward.cli import render_quarantine
-    from onward.engine.quarantine import release as decide
+    from onward.engine.commands.quarantine import release as decide
 
     render_quarantine.decided(decide(job, keys, state=state, why=why, everything=everything), as_json=as_json)
 
@@ -79,7 +79,7 @@ def release(job: str, keys: tuple[str, ...], everything: bool, why: str, state: 
 def discard(job: str, keys: tuple[str, ...], everything: bool, why: str, state: str | None, as_json: bool) -> None:
     """Decide that KEY... stay out until their content changes; their evidence is taken away."""
     from onward.cli import render_quarantine
-    from onward.engine.quarantine import discard as decide
+    from onward.engine.commands.quarantine import discard as decide
     from onward.pipelines import find_pipeline
 
     with redirect_stdout(sys.stderr):
@@ -98,7 +98,7 @@ def retry(ctx: click.Context, /, job: str | None, workers: int | None, state: st
     import gc
 
     from onward.cli import render
-    from onward.engine.retry_job import batch_of_failed
+    from onward.engine.commands.retry_job import batch_of_failed
     from onward.pipelines import find_pipeline
     from onward.runs.signals import Signals
 

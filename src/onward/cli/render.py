@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from onward import clock
 from onward.cli.render_line import say
 from onward.engine.answer import Answer
-from onward.engine.batch import Watcher
+from onward.engine.watcher import Watcher
 from onward.model.item import printable
 from onward.model.money import amount, micro
 from onward.model.reason import Action, Reason
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from onward.engine.commit import Finished
-    from onward.engine.doctor import Examination
-    from onward.engine.explain import Explanation
+    from onward.engine.questions.doctor import Examination
+    from onward.engine.questions.explain import Explanation
+    from onward.engine.questions.verify import Verification
     from onward.engine.recover import Recovery
     from onward.engine.run import Line, Tally
-    from onward.engine.verify import Verification
     from onward.model.lineage import Edge
 
 _SHOWN_MAX = 20

@@ -15,7 +15,7 @@ from onward.disk.durable import write_atomic
 from onward.model.item import printable
 
 if TYPE_CHECKING:
-    from onward.engine.audit_trail import Verified
+    from onward.engine.questions.audit_trail import Verified
     from onward.ledger.base import Finding
 
 _SHOWN_MAX = 20

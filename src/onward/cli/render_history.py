@@ -12,9 +12,9 @@ from onward.model.item import printable
 from onward.model.money import amount, micro
 
 if TYPE_CHECKING:
-    from onward.engine.prune import Pruned
-    from onward.engine.reproduce import Reproduction
-    from onward.engine.rollback import RolledBack
+    from onward.engine.commands.prune import Pruned
+    from onward.engine.commands.reproduce import Reproduction
+    from onward.engine.commands.rollback import RolledBack
 
 _SHOWN_MAX = 20
 

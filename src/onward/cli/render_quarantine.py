@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from onward.cli.render import document
-from onward.engine.quarantine import waiting_document
+from onward.engine.commands.quarantine import waiting_document
 from onward.model.item import printable
 
 if TYPE_CHECKING:
-    from onward.engine.quarantine import Decided, Waiting
+    from onward.engine.commands.quarantine import Decided, Waiting
 
 _SHOWN_MAX = 100
 

@@ -12,15 +12,15 @@ import click
 from onward import clock
 from onward.cli.render import document
 from onward.engine.answer import Answer
-from onward.engine.check_run import SUPERSEDED
-from onward.engine.costs import cost_words
-from onward.engine.report_plot import size, span
+from onward.engine.questions.check_run import SUPERSEDED
+from onward.engine.questions.costs import cost_words
+from onward.engine.reports.report_plot import size, span
 from onward.model.item import printable
 from onward.model.record import to_digest
 
 if TYPE_CHECKING:
-    from onward.engine.check_run import RunCheck
-    from onward.engine.report import Report
+    from onward.engine.questions.check_run import RunCheck
+    from onward.engine.reports.report import Report
     from onward.engine.run import Line
 
 _SHOWN_MAX = 20

@@ -13,9 +13,9 @@ import click
 from onward.cli.ask import opened
 
 if TYPE_CHECKING:
-    from onward.engine.check_run import Trial
     from onward.engine.pipeline import Pipeline
-    from onward.engine.report_panel import Offer
+    from onward.engine.questions.check_run import Trial
+    from onward.engine.reports.report_panel import Offer
     from onward.model.record import Job
     from onward.runs.workspace import Workspace
 
@@ -34,13 +34,13 @@ def report(run: str, html: str | None, state: str | None, as_json: bool) -> None
     The report is made from the ledger, so every run has one, also one that died or whose files are gone.
     """
     from onward.cli import render_report
-    from onward.engine.report_again import pick_run, report_again
+    from onward.engine.reports.report_again import pick_run, report_again
 
     with opened(state) as (workspace, ledger):
         again = report_again(ledger, workspace, pick_run(ledger, run))
         if html is not None:
-            from onward.engine.artifacts import write_page
-            from onward.engine.report_panel import offered
+            from onward.engine.reports.artifacts import write_page
+            from onward.engine.reports.report_panel import offered
 
             panel = offered(_panel_of(again.report.job, workspace), ledger, again.report.job.id)
             write_page(os.path.abspath(html), again.report, again.lines(ledger), panel=panel)
@@ -75,10 +75,10 @@ def check(ctx: click.Context, /, run: str, validate: bool, state: str | None, as
     an item of the run failed, or an output is missing or not as it was made.
     """
     from onward.cli import render_report
-    from onward.engine.check_run import check_run
-    from onward.engine.command_run import pipeline_to_look, settings_of
-    from onward.engine.pipeline import tell_owner
-    from onward.engine.report_again import pick_run, report_again
+    from onward.engine.commands.command_run import pipeline_to_look, settings_of
+    from onward.engine.questions.check_run import check_run
+    from onward.engine.reports.report_again import pick_run, report_again
+    from onward.engine.sink import tell_owner
     from onward.pipelines import find_pipeline
     from onward.runs.outlet import given_again, outlet
 
@@ -106,7 +106,7 @@ def check(ctx: click.Context, /, run: str, validate: bool, state: str | None, as
 
 def _trial(pipeline: Pipeline) -> Trial:
     """Return what tries an output against the checks of its pipeline, in this process."""
-    from onward.engine.check_run import Trial, assignment
+    from onward.engine.questions.check_run import Trial, assignment
     from onward.workers.attempt import Bench
 
     return Trial(pipeline, lambda out, settings: Bench(assignment(pipeline, out, settings)).attempt)

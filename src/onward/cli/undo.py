@@ -25,7 +25,7 @@ def rollback(ctx: click.Context, /, job: str, run_id: str, dry_run: bool, state:
     `onward run` does again what differs from what was put back; how many items that is, is said.
     """
     from onward.cli import render_history
-    from onward.engine.rollback import rollback_job
+    from onward.engine.commands.rollback import rollback_job
     from onward.pipelines import find_pipeline
 
     with redirect_stdout(sys.stderr):
@@ -52,7 +52,7 @@ def reproduce(
     import gc
 
     from onward.cli import render, render_history
-    from onward.engine.reproduce import reproduce_run
+    from onward.engine.commands.reproduce import reproduce_run
     from onward.pipelines import find_pipeline
     from onward.runs.signals import Signals
 

@@ -22,7 +22,7 @@ def verify(ctx: click.Context, /, job: str | None, repair: bool, state: str | No
     verify then says 0.
     """
     from onward.cli import render
-    from onward.engine.verify import verify_job
+    from onward.engine.questions.verify import verify_job
     from onward.pipelines import find_pipeline
 
     with redirect_stdout(sys.stderr):

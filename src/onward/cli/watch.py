@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from onward.cli import render_status as render
 from onward.cli.render import span
-from onward.engine.status import job_status
+from onward.engine.questions.status import job_status
 from onward.ledger.base import Head, Ledger
 from onward.model.item import printable
 from onward.model.record import Job

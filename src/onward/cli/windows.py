@@ -20,7 +20,7 @@ def windows(job: str | None, table: str | None, known_at: str | None, state: str
     from onward import clock
     from onward.cli import render_windows
     from onward.cli.ask import opened
-    from onward.engine.history import find_job
+    from onward.engine.questions.history import find_job
     from onward.errors import UsageError
     from onward.pipelines.tables.continuity import continuity
     from onward.pipelines.tables.coverage import coverage
@@ -52,7 +52,7 @@ def validate(ctx: click.Context, job: str | None, state: str | None, as_json: bo
     from onward import clock
     from onward.cli import render_windows
     from onward.cli.ask import opened
-    from onward.engine.history import find_job
+    from onward.engine.questions.history import find_job
     from onward.pipelines.tables.continuity import continuity
     from onward.pipelines.tables.coverage import coverage
 

@@ -1,5 +1,5 @@
-"""The loop: recover, scan, plan, process, commit, publish; and the questions asked of it: explain, verify.
+"""The loop: recover, scan, plan, process, commit, publish; in folders what goes in, comes out, is asked and is done.
 
-Each of the five steps of a run is a file of its own. The engine knows a pipeline only through `pipeline.py`, a ledger
-only through `ledger/base.py`, and workers only through the executor protocol in `process.py`.
+Each of the five steps of a run is a file of its own. The engine knows a pipeline only through `pipeline.py`, its ends
+through `source.py` and `sink.py`, a ledger through `ledger/base.py`, and workers through `executor.py`.
 """

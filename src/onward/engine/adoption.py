@@ -17,9 +17,10 @@ from typing import NamedTuple, Protocol
 
 from onward import clock
 from onward.disk.hashing import hash_file
-from onward.engine.pipeline import Entry, ScanProblem, Sink, Source
 from onward.engine.recipe_book import Rows, put_recipe
 from onward.engine.run import Request
+from onward.engine.sink import Sink
+from onward.engine.source import Entry, ScanProblem, Source
 from onward.ledger.base import Mark, Reader, SignatureRow
 from onward.model.config import is_secret
 from onward.model.fingerprint import Recipe

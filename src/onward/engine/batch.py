@@ -8,20 +8,23 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from onward import clock
 from onward.disk.lock import LockHeld
 from onward.engine.answer import Answer, run_lines
-from onward.engine.code_memo import code_part
+from onward.engine.code.memo import code_part
 from onward.engine.executors import DEFAULT, find_executor, is_elsewhere
-from onward.engine.pipeline import KeepsTerms, Pipeline, Way, take_terms, tell_owner
+from onward.engine.options import Options
+from onward.engine.pipeline import Pipeline, Way
 from onward.engine.plan import Wish
-from onward.engine.reporting import Reporting
+from onward.engine.reports.reporting import Reporting
 from onward.engine.run import Ended, Line, Request, Tally, live_keys, make_plan, refuse_mistakes, run
+from onward.engine.sink import tell_owner
+from onward.engine.source import KeepsTerms, take_terms
 from onward.engine.standing import Standing, Stop
+from onward.engine.watcher import NeverStop, Watcher
 from onward.errors import JobBusy, NotFound, OutputTaken, PipelineInvalid, SettingInvalid, UsageError
 from onward.ledger.base import Lease, Ledger, Reader, empty_ledger, open_ledger
 from onward.model.config import is_secret, without_password
@@ -38,14 +41,12 @@ from onward.runs.outlet import Outlet, given_again, is_url, outlet, scratch_fold
 from onward.runs.workspace import Workspace, default_job_name, find
 
 if TYPE_CHECKING:
+    from onward.engine.commands.quarantine import Waiting
     from onward.engine.commit import Finished
     from onward.engine.manifest_exchange import ManifestExchange
-    from onward.engine.pipeline import Source
-    from onward.engine.quarantine import Waiting
     from onward.engine.recover import Recovery
+    from onward.engine.source import Source
     from onward.runs.budget import Budget
-
-_NO_SETTINGS: Mapping[str, object] = MappingProxyType({})
 
 
 MANIFEST = ".manifest.json"
@@ -58,98 +59,6 @@ HANDED_OVER = "handed_over"
 
 _NEW_JOB = -1
 """Stands for a job that has no row yet, where a plan supposes that it has items."""
-
-
-class Options(NamedTuple):
-    """What a person may say about one run; every field has the default of the command line.
-
-    Attributes:
-        job: Name of the batch; derived from pipeline, input and out by default.
-        state: State folder; discovered by default.
-        settings: Settings, flat, as `--set`.
-        config_file: Settings file, as `--config`.
-        run_name: A person's label for this run.
-        workers: How many at once; number of processors by default.
-        executor: Where they run.
-        full: Process everything.
-        force: Keys to process whatever is known of them.
-        rehash: Read every input's bytes.
-        validate: Run the pipeline's checks.
-        deadline_s: Seconds one item may take; the pipeline's own by default.
-        memory_mb: Resident memory in MB that a worker and what it starts may use; the pipeline's own by default.
-        only_failed: Process nothing but what is failed or quarantined.
-        prune_deleted: Give a tombstone to what left the input, before anything is processed.
-        yes: Prune even what looks like a mistake.
-        new: Run a stopped job again; what is done stays done.
-        manifest: Keep this manifest in step, and adopt what it tells of; True or '' is the one in the input folder.
-        require_outputs: Make what was adopted anew where its output is not here.
-        spec: How the pipeline was named on the command line.
-    """
-
-    job: str | None = None
-    state: str | None = None
-    settings: Mapping[str, object] = _NO_SETTINGS
-    config_file: str | None = None
-    run_name: str = ""
-    workers: int | None = None
-    executor: str = DEFAULT
-    full: bool = False
-    force: Sequence[str] = ()
-    rehash: bool = False
-    validate: bool = True
-    deadline_s: float | None = None
-    memory_mb: int | None = None
-    only_failed: bool = False
-    prune_deleted: bool = False
-    yes: bool = False
-    new: bool = False
-    manifest: str | os.PathLike[str] | bool | None = None
-    require_outputs: bool = False
-    spec: str | None = None
-
-
-class Watcher:
-    """Told what happens while a batch runs; does nothing by itself."""
-
-    def job_found(self, job: str, place: str, out: str) -> None:
-        """The job's name is known, before anything starts."""
-
-    def recovered(self, recovery: Recovery) -> None:
-        """Recovery has ended."""
-
-    def lost(self, entries: int) -> None:
-        """The ledger has lost its last entries; the items they told of are done again."""
-
-    def progress(self, tally: Tally, finished: Sequence[Finished]) -> None:
-        """These items are acknowledged."""
-
-    def memory_high(self, used_mb: float, workers: int) -> None:
-        """So much memory is used, in MB, that there will be no more than so many workers."""
-
-    def told(self, sentence: str) -> None:
-        """Something about the manifest that a person should hear of."""
-
-    def noticed(self, sentence: str) -> None:
-        """Something about the workers of a shared run that a person should hear of."""
-
-    def ended(self) -> None:
-        """Nothing more is acknowledged."""
-
-
-class NeverStop:
-    """Lets a run go on to its end."""
-
-    def requested(self) -> RunStatus | None:
-        """Never asks."""
-        return None
-
-    def is_urgent(self) -> bool:
-        """Never."""
-        return False
-
-    def breakable(self) -> AbstractContextManager[None]:
-        """Nothing is broken off."""
-        return nullcontext()
 
 
 class Batch:
@@ -300,7 +209,7 @@ class Batch:
         """
         watcher = watcher or Watcher()
         if is_elsewhere(self.options.executor):
-            from onward.engine.distribute import run_elsewhere
+            from onward.engine.shared.distribute import run_elsewhere
 
             with run_elsewhere(self, stop or NeverStop(), watcher) as answer:
                 yield answer
@@ -405,7 +314,7 @@ class Batch:
 
     def quarantined(self) -> tuple[str, list[Waiting]]:
         """Return the job's name and what waits in its quarantine; nothing where it was never run."""
-        from onward.engine.quarantine import waiting
+        from onward.engine.commands.quarantine import waiting
 
         ledger = self._read_ledger()
         if ledger is None:

@@ -17,19 +17,23 @@ from typing import IO, NamedTuple
 
 from onward import clock
 from onward.disk.hashing import hash_bytes
-from onward.engine.batch import HANDED_OVER, Batch, NeverStop, Options, held_job
+from onward.engine.batch import HANDED_OVER, Batch, held_job
 from onward.engine.commit import Committer, Finished
 from onward.engine.executor import Assignment
 from onward.engine.executors import bench
-from onward.engine.pipeline import Entry, Pipeline, ScanProblem, tell_owner
+from onward.engine.options import Options
+from onward.engine.pipeline import Pipeline
 from onward.engine.plan import PlanCounts, Planned
 from onward.engine.recipe_book import RecipeBook
 from onward.engine.recover import recover
 from onward.engine.run import Tally, begin, end
 from onward.engine.scan import ContainerState
+from onward.engine.sink import tell_owner
+from onward.engine.source import Entry, ScanProblem
+from onward.engine.sources.told_listing import recall, remember
 from onward.engine.standing import Standing
 from onward.engine.timeline import next_sequence
-from onward.engine.told_listing import recall, remember
+from onward.engine.watcher import NeverStop
 from onward.errors import JobPaused, OutputUnavailable, VersionRefused
 from onward.ledger.base import Ledger, open_ledger
 from onward.model.decide import Decision

@@ -18,11 +18,12 @@ from onward.engine.evidence import blockade, refusal
 from onward.engine.evidence import evidence as evidence_of
 from onward.engine.executor import Failure, Report, Task
 from onward.engine.faults import FaultPoint, hit
-from onward.engine.pipeline import Sink, Source
 from onward.engine.plan import Planned
 from onward.engine.publish import Blocked, Delivery, publish
 from onward.engine.recipe_book import RecipeBook
 from onward.engine.scan import ContainerState
+from onward.engine.sink import Sink
+from onward.engine.source import Source
 from onward.engine.standing import Standing
 from onward.engine.timeline import Timeline
 from onward.errors import OutputCollides

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from onward.errors import UsageError
 
 if TYPE_CHECKING:
-    from onward.engine.courier import Courier
     from onward.engine.executor import Assignment, Executor, Report, Task
+    from onward.engine.shared.courier import Courier
 
 DEFAULT = "local"
 _ELSEWHERE = {"celery": "celery"}

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from itertools import islice
 from typing import NamedTuple
 
-from onward.engine.pipeline import Entry, NeverForgets, RecallsVersions, ScanProblem, Sink, Source
 from onward.engine.scan import NOTHING_CACHED, Cached, ContainerState, Moved, Unmoved, scan
+from onward.engine.sink import Sink
+from onward.engine.source import Entry, NeverForgets, RecallsVersions, ScanProblem, Source
 from onward.errors import InputUnreadable, OutputCollides
 from onward.ledger.base import Reader
 from onward.model.decide import Decision, Facts, decide

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from onward.engine.faults import FaultPoint, hit
-from onward.engine.pipeline import Sink
+from onward.engine.sink import Sink
 from onward.model.item import is_evidence, quarantine_path
 from onward.model.record import Publish
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from onward import clock
 from onward.engine.faults import FaultPoint, hit
-from onward.engine.pipeline import HoldsParts, Sink
+from onward.engine.sink import HoldsParts, Sink
 from onward.ledger.base import Ledger
 from onward.model.attempt import after_loss
 from onward.model.reason import Reason

@@ -12,14 +12,16 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from onward import clock
-from onward.engine.costs import NOTHING, cost_facts
 from onward.engine.faults import FaultPoint, hit
-from onward.engine.pace import memo_after
-from onward.engine.pipeline import KeepsTerms, Pipeline, ScanProblem, Source, keeps_outputs, tell_owner
+from onward.engine.pipeline import Pipeline, keeps_outputs
 from onward.engine.plan import Plan, PlanCounts, Planned, Today, Wish
 from onward.engine.process import Processing
+from onward.engine.questions.costs import NOTHING, cost_facts
+from onward.engine.questions.pace import memo_after
 from onward.engine.recipe_book import RecipeBook, read_recipe
 from onward.engine.recover import Recovery, recover
+from onward.engine.sink import tell_owner
+from onward.engine.source import KeepsTerms, ScanProblem, Source
 from onward.engine.standing import Standing, Stop
 from onward.errors import LedgerError, PruneRefused
 from onward.model.reason import Action, Reason

@@ -12,7 +12,8 @@ from functools import cached_property
 from hashlib import sha256
 from typing import NamedTuple
 
-from onward.engine.pipeline import Listing, ScanProblem, Sink, Source
+from onward.engine.sink import Sink
+from onward.engine.source import Listing, ScanProblem, Source
 from onward.ledger.base import Mark, SignatureRow
 
 

@@ -14,8 +14,9 @@ from itertools import islice
 
 from onward import clock
 from onward.engine.faults import FaultPoint, hit
-from onward.engine.pipeline import NeverForgets, ScanProblem, Sink, Source
 from onward.engine.publish import Delivery, evidence_places, publish
+from onward.engine.sink import Sink
+from onward.engine.source import NeverForgets, ScanProblem, Source
 from onward.engine.timeline import Timeline
 from onward.errors import PruneRefused, UsageError
 from onward.ledger.base import Ledger, Reader, Transaction

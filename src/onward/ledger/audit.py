@@ -3,7 +3,7 @@
 The journal is streamed and what it says of each row is kept in a temporary database, so that memory does not grow with
 the journal. A break does not end the audit: what happened there is diagnosed, and the chain taken up again behind it.
 A history that was rewritten with all its hashes, or cut off at its end, shows only against anchors from elsewhere.
-How a ledger is opened for an audit is `auditor.py`; where anchors are found, `engine/audit_trail.py`.
+How a ledger is opened for an audit is `auditor.py`; where anchors are found, `engine/questions/audit_trail.py`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Content: the digest of the bytes as processed. Code: one digest per step, and the versions of declared libraries.
 Config: only the settings that an attempt read, with their values. What the parts are computed from is not here:
-bytes in `disk/hashing.py`, code in `engine/code_version.py`, reads in `model/config.py`.
+bytes in `disk/hashing.py`, code in `engine/code/version.py`, reads in `model/config.py`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What an item is called: its key, and the name its output gets from the key.
 
 A key is the lasting identity of an item inside a job: a relative POSIX path in NFC, or whatever lasting name a source
-gives. It is never a content hash and never an absolute path. How an item's bytes are read is `engine/file_source.py`.
+gives. It is never a content hash and never an absolute path. How an item's bytes are read is
+`engine/sources/file_source.py`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 A text is spelled as it is, in NFC; a number with a '#' before it. A text that could be taken for one of ours (it begins
 with '#' or '"', or is empty) and one that no database takes (control characters, halves of a surrogate pair) is quoted
-as JSON. Where lines come from and where they go spell their keys alike; how a line is read is `engine/line_ids.py`.
+as JSON. Where lines come from and where they go spell their keys alike; how a line is read is
+`engine/sources/line_ids.py`.
 """
 
 from __future__ import annotations

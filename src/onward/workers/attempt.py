@@ -15,8 +15,10 @@ from collections.abc import Callable, Iterable, Mapping
 
 from onward.engine.executor import Assignment, Dated, Failure, Report, Task
 from onward.engine.faults import FaultPoint, hit
-from onward.engine.pipeline import Reading, Staged, TellsFacts, TellsValidity, asks_for
+from onward.engine.pipeline import asks_for
 from onward.engine.receipts import NoReceipts, Receipts
+from onward.engine.sink import Staged
+from onward.engine.source import Reading, TellsFacts, TellsValidity
 from onward.errors import CheckFailed, MemoryExceeded, OnwardError, ResultInvalid
 from onward.model.config import ConfigView
 from onward.model.validation import Check, Status, Validation

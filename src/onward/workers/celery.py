@@ -1,7 +1,8 @@
 """The queue of workers on Celery: small JSON messages (run, key, token), and what sends them.
 
 A message may come twice or never, and decides nothing; what a hint means, and what becomes of the item, is
-`engine/take.py`. The process that follows hints is `celery_worker.py`; another queue is another such pair of files.
+`engine/shared/take.py`. The process that follows hints is `celery_worker.py`; another queue is another such pair of
+files.
 """
 
 from __future__ import annotations

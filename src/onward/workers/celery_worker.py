@@ -22,12 +22,12 @@ import celery.worker.state
 from celery import Celery, bootsteps
 from celery.exceptions import Reject
 
-from onward.engine.at_hand import Load, Shelf
-from onward.engine.courier import Courier
 from onward.engine.executors import find_courier
-from onward.engine.hands import Hands
-from onward.engine.sweep import EVERY_S, Sweeper
-from onward.engine.take import Taken, Taker
+from onward.engine.shared.at_hand import Load, Shelf
+from onward.engine.shared.courier import Courier
+from onward.engine.shared.hands import Hands
+from onward.engine.shared.sweep import EVERY_S, Sweeper
+from onward.engine.shared.take import Taken, Taker
 from onward.errors import OnwardError, UsageError
 from onward.ledger.base import open_ledger
 from onward.ledger.tasks import Hint, lease_s, tasks_of

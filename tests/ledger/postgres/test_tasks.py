@@ -11,7 +11,7 @@ import pytest
 from ledger_rows import NOW, a_container, a_job, a_run, an_attempt, an_item
 
 from onward import clock
-from onward.engine.leased import Leased
+from onward.engine.shared.leased import Leased
 from onward.errors import LeaseLost
 from onward.ledger.base import Ledger, job_holders, lease_job, open_ledger
 from onward.ledger.tasks import Distribution, NewTask, TaskRow, Tasks, TaskState, tasks_of

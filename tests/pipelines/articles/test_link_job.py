@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from link_articles import Told, article, jsonl
 
-from onward.engine.lines_sink import json_lines
-from onward.engine.lines_source import json_lines_source
 from onward.engine.pipeline import ByOut, Pipeline
+from onward.engine.sinks.lines_sink import json_lines
+from onward.engine.sources.lines_source import json_lines_source
 from onward.ledger.base import open_ledger
 from onward.pipelines.articles.linking import index as link_index
 from onward.pipelines.articles.linking import sink as link_sink

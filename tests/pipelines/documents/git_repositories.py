@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from onward.engine.by_hand import Handed
-from onward.engine.pipeline import Entry, ScanProblem
-from onward.pipelines.documents.git_history import GitHistory
+from onward.engine.source import Entry, ScanProblem
+from onward.pipelines.documents.git.history import GitHistory
 
 SETTINGS: Mapping[str, object] = {"extensions": "", "max_file_mb": 50}
 BEGAN_S = 1_600_000_000

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onward import BatchConfig, BatchProgress
-from onward.pipelines.documents.ingest_report import ErrorKind, FileError, as_text, report_of
-from onward.pipelines.documents.progress_file import Done, ProgressFile
+from onward.pipelines.documents.service.ingest_report import ErrorKind, FileError, as_text, report_of
+from onward.pipelines.documents.service.progress_file import Done, ProgressFile
 
 MB = 1 << 20
 SUFFIXES = BatchConfig().supported_extensions

@@ -12,8 +12,8 @@ import apsw
 import pytest
 
 from documents_farm import BEGAN_S, DocumentsFarm, documents
-from onward.engine.batch import Options
 from onward.engine.by_hand import ByHand, Handed
+from onward.engine.options import Options
 from onward.pipelines.documents.pipeline import pipeline
 from onward.pipelines.documents.stores import store_of
 

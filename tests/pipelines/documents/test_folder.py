@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from documents_farm import BEGAN_S, DocumentsFarm
-from onward.engine.pipeline import Entry, ScanProblem, TellsValidity
+from onward.engine.source import Entry, ScanProblem, TellsValidity
 from onward.errors import InputRefused, SettingInvalid
 from onward.pipelines.documents.folder import DocumentFolder, suffixes_of
 

@@ -22,9 +22,9 @@ from test_histories import assert_answers
 from documents_farm import DocumentsFarm
 from onward import clock
 from onward.engine.faults import FaultPoint
-from onward.engine.pipeline import ScanProblem, TellsValidity
+from onward.engine.source import ScanProblem, TellsValidity
 from onward.errors import InputRefused, InputUnreadable, UsageError
-from onward.pipelines.documents.git_history import GitHistory
+from onward.pipelines.documents.git.history import GitHistory
 
 DAY_S = 86_400
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from documents_farm import DocumentsFarm
 from onward import open_documents
-from onward.engine.batch import Options
 from onward.engine.by_hand import ByHand, Handed
+from onward.engine.options import Options
 from onward.errors import NotFound, OutputRefused, UsageError, VersionDropped
 from onward.model.item import printable
 from onward.pipelines.documents.library import Library

@@ -21,8 +21,8 @@ from farm import assert_counts_add_up, finish
 from onward import clock
 from onward.engine.faults import RUN_POINTS, FaultPoint
 from onward.errors import OutputUnavailable, SchemaDrifted, TypeUnsupported, UsageError, ValueUnsupported
-from onward.pipelines.tables.delta_sink import DeltaSink
 from onward.pipelines.tables.rows import Rows
+from onward.pipelines.tables.sinks.delta_sink import DeltaSink
 from tables_farm import FIRST, Row, TablesFarm, rows_of
 
 deltalake = pytest.importorskip("deltalake", reason="NOT RUN: Delta tables need onward[delta]")

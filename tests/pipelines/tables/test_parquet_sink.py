@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from onward.disk.hashing import hash_bytes
 from onward.errors import DatabaseAway, ReadBackDiffers, ResultInvalid, TypeUnsupported, ValueUnsupported
-from onward.pipelines.tables import parquet_sink
-from onward.pipelines.tables.parquet_sink import ParquetSink
-from onward.pipelines.tables.row_groups import row_groups
 from onward.pipelines.tables.rows import Rows
-from onward.pipelines.tables.storable import INTERVAL, stored_schema
+from onward.pipelines.tables.sinks import parquet_sink
+from onward.pipelines.tables.sinks.parquet_sink import ParquetSink
+from onward.pipelines.tables.sinks.row_groups import row_groups
+from onward.pipelines.tables.sinks.storable import INTERVAL, stored_schema
 
 KEY = "shop.main.sale@2025-01-23"
 OUTPUT = "shop/main.sale/window=2025-01-23/part-0.parquet"

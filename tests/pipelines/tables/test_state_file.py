@@ -17,7 +17,7 @@ import pytest
 from extractions import KEYS, RUN, TABLES, Shop, config, configs
 
 from onward import StateManager
-from onward.pipelines.tables.state_file import StateFile
+from onward.pipelines.tables.extractor.state_file import StateFile
 
 
 def read(shop: Shop, run_id: str = RUN) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from onward.engine.line_ids import parsed
-from onward.engine.lines_source import json_lines_source
-from onward.engine.pipeline import ScanProblem
+from onward.engine.source import ScanProblem
+from onward.engine.sources.line_ids import parsed
+from onward.engine.sources.lines_source import json_lines_source
 from onward.errors import BatchPaused, BatchStopped, InputRefused, OnwardError, UsageError
 from onward.model.line_key import ID_FIELDS
 from onward.pipelines.articles.saving import Saving

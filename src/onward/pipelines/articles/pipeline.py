@@ -18,8 +18,10 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
-from onward.engine.lines_source import json_lines_source
-from onward.engine.pipeline import ByOut, BySettings, Pipeline, Sink, Source
+from onward.engine.pipeline import ByOut, BySettings, Pipeline
+from onward.engine.sink import Sink
+from onward.engine.source import Source
+from onward.engine.sources.lines_source import json_lines_source
 from onward.errors import SettingInvalid
 from onward.pipelines.articles.assemble import assemble
 from onward.pipelines.articles.checks import offsets
@@ -54,7 +56,7 @@ def _sink(to: Outlet, settings: Mapping[str, Any]) -> Sink:
         from onward.pipelines.articles.postgres.sink import postgres_articles
 
         return postgres_articles()
-    from onward.engine.lines_sink import json_lines
+    from onward.engine.sinks.lines_sink import json_lines
 
     return json_lines(mask=without_clusters)
 

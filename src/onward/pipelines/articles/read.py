@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from onward.engine.line_ids import parsed
-from onward.engine.pipeline import ItemToRead
+from onward.engine.source import ItemToRead
+from onward.engine.sources.line_ids import parsed
 from onward.errors import InputRefused
 from onward.model.line_key import ID_FIELDS
 

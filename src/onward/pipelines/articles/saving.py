@@ -22,7 +22,7 @@ from onward.model.secret import without_password
 from onward.runs.outlet import is_url, private_folder
 
 if TYPE_CHECKING:
-    from onward.engine.pipeline import Sink
+    from onward.engine.sink import Sink
 
 __all__ = ["Saving"]
 
@@ -110,7 +110,7 @@ def _sink(out: str, id_field: str, job: str) -> Sink:
         rows = postgres_articles()
         rows.belongs_to(job)
         return rows
-    from onward.engine.lines_sink import json_lines
+    from onward.engine.sinks.lines_sink import json_lines
 
     return json_lines(id_field=id_field)
 

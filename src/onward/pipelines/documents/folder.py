@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from onward.disk import walk
-from onward.engine.file_source import FileReading, FileSource, FolderListing
-from onward.engine.pipeline import Entry, ScanProblem
+from onward.engine.source import Entry, ScanProblem
+from onward.engine.sources.file_source import FileReading, FileSource, FolderListing
 from onward.errors import InputRefused, SettingInvalid
 from onward.model.item import printable
 

@@ -1,12 +1,11 @@
 """The documents pipeline, put together: .md, .html, .rst and .txt → a versioned store of vectors.
 
-    folder.py, git_history.py   what there is: files as they are now, or every version that a repository remembers
+    folder.py, git/history.py   what there is: files as they are now, or every version that a repository remembers
     read, parse, chunk, embed   the steps: steps.py, with parse.py, chunk.py and embedders/; checks.py: nothing is lost
     sink.py                     a result on the shelf (library.py) and in a store (stores/)
     reading.py, search.py       as-of answers, and search in what was true at an instant
 
-When a version was true is in the ledger and nowhere else (engine/timeline.py). `service.py` and `versions.py` hold the
-names of before.
+When a version was true is in the ledger and nowhere else (engine/timeline.py). service/ holds the names of before.
 """
 
 from __future__ import annotations
@@ -16,7 +15,9 @@ from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from onward.engine.pipeline import ByOut, BySettings, Pipeline, Sink, Source
+from onward.engine.pipeline import ByOut, BySettings, Pipeline
+from onward.engine.sink import Sink
+from onward.engine.source import Source
 from onward.errors import SettingInvalid
 from onward.ledger.base import open_ledger
 from onward.pipelines.documents.checks import nothing_lost
@@ -41,7 +42,7 @@ _WORDS_MIN = 20
 
 def _source(settings: Mapping[str, Any]) -> Source:
     if settings["history"]:
-        from onward.pipelines.documents.git_history import GitHistory
+        from onward.pipelines.documents.git.history import GitHistory
 
         return GitHistory(settings)
     from onward.pipelines.documents.folder import DocumentFolder

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import NamedTuple, TypeVar
 
 from onward import clock
-from onward.engine.history import find_job
+from onward.engine.questions.history import find_job
 from onward.errors import NotFound, UsageError, VersionDropped
 from onward.ledger.base import Ledger, open_ledger
 from onward.model.item import key_from_bytes, printable
@@ -268,7 +268,7 @@ class Documents:
             VersionDropped: What a version is made of is not to be had.
             NotFound: Nothing was ever stored.
         """
-        from onward.engine.command_run import settings_of  # brings half the engine, and only search needs it
+        from onward.engine.commands.command_run import settings_of  # brings half the engine, and only search needs it
 
         if limit < 1:
             msg = f"The limit is {limit}, and at least 1 chunk has to be asked for."

@@ -20,8 +20,8 @@ from onward.disk.durable import make_folder
 from onward.disk.hashing import hash_bytes
 from onward.disk.staging import Staging
 from onward.engine.faults import FaultPoint, hit
-from onward.engine.pipeline import PartDifference, Staged
-from onward.engine.staged_files import StagedFiles, has_digest
+from onward.engine.sink import PartDifference, Staged
+from onward.engine.sinks.staged_files import StagedFiles, has_digest
 from onward.errors import HistoryDamaged, OutputRefused, OutputUnavailable, ResultInvalid, UsageError
 from onward.model.item import is_evidence
 from onward.model.record import to_blob, to_digest

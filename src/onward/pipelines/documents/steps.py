@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from onward.engine.pipeline import ItemToRead
+from onward.engine.source import ItemToRead
 from onward.model.config import ConfigView
 from onward.pipelines.documents.chunk import Chunk, chunk_document
 from onward.pipelines.documents.embedders import embedder_of

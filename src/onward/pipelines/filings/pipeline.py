@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from onward.engine.file_sink import json_files
-from onward.engine.file_source import files
 from onward.engine.pipeline import Pipeline
+from onward.engine.sinks.file_sink import json_files
+from onward.engine.sources.file_source import files
 from onward.model.validation import Check, Status
 from onward.pipelines.filings.clean import clean
 from onward.pipelines.filings.compression import unpacked_bytes_max

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from onward import clock
 from onward.disk.hashing import hash_file
 from onward.disk.staging import Staging
-from onward.engine.command_run import settings_of
-from onward.engine.history import find_job
+from onward.engine.commands.command_run import settings_of
+from onward.engine.questions.history import find_job
 from onward.errors import NotFound, SchemaDrifted, UsageError, VersionDropped
 from onward.ledger.base import Reader, open_ledger
 from onward.model.item import printable
@@ -266,7 +266,7 @@ def _known_then(ledger: Reader, item_id: int, known_at: int) -> Version | None:
 
 def _locator(out: str, form: str) -> Locate:
     if form == "delta":
-        from onward.pipelines.tables.delta_sink import data_file
+        from onward.pipelines.tables.sinks.delta_sink import data_file
 
         def of_delta(version: Version) -> str | None:
             path = data_file(out, version.output, to_digest(version.digest))

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from onward.engine.report_panel import Cell, Group, Mark, Panel, Strip, Tone
+from onward.engine.reports.report_panel import Cell, Group, Mark, Panel, Strip, Tone
 from onward.ledger.base import Reader
 from onward.model.record import Job
 from onward.pipelines.tables.coverage import DayState, TableDays, WindowDay, coverage

@@ -4,11 +4,11 @@
     terms.py                which windows a job has, fixed when it was born            model/window.py
     source.py, reading.py   tables x windows as items; the rows of one as a stream
     copy.py                 the step
-    parquet_sink.py         a file a window; delta_sink.py: a commit a window
+    sinks/                  a file a window, or a commit a window
     coverage.py             do we have every day of every table?
     dataset.py              reading back what is live, or was at an instant
 
-Another way to get at the rows is `spark.py`. `faces.py` holds the names of before.
+Another way to get at the rows is spark/. extractor/ holds the names of before.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
-from onward.engine.pipeline import ByOut, BySettings, Pipeline, Sink, Source, Way
+from onward.engine.pipeline import ByOut, BySettings, Pipeline, Way
+from onward.engine.sink import Sink
+from onward.engine.source import Source
 from onward.errors import SettingInvalid
 from onward.pipelines.tables.config import TablesConfig
 from onward.pipelines.tables.copy import copy
@@ -69,10 +71,10 @@ def check_settings(settings: Mapping[str, Any]) -> None:
 
 def _sink(to: Outlet, settings: Mapping[str, Any]) -> Sink:
     if settings["format"] == "delta":
-        from onward.pipelines.tables.delta_sink import DeltaSink
+        from onward.pipelines.tables.sinks.delta_sink import DeltaSink
 
         return DeltaSink()
-    from onward.pipelines.tables.parquet_sink import ParquetSink
+    from onward.pipelines.tables.sinks.parquet_sink import ParquetSink
 
     return ParquetSink()
 

@@ -12,8 +12,8 @@ from hashlib import sha256
 from typing import Any
 
 from onward import clock
-from onward.engine.pipeline import Entry, ScanProblem
-from onward.engine.told_listing import ToldListing, recall, remember
+from onward.engine.source import Entry, ScanProblem
+from onward.engine.sources.told_listing import ToldListing, recall, remember
 from onward.errors import DatabaseAway, ItemError, OnwardError, UsageError
 from onward.model.window import Window
 from onward.pipelines.tables import schema, terms

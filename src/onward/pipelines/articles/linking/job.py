@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from onward.disk.hashing import hash_bytes
-from onward.engine.outputs_source import outputs_of
-from onward.engine.pipeline import BySettings, ItemToRead, Pipeline, Source
+from onward.engine.pipeline import BySettings, Pipeline
+from onward.engine.source import ItemToRead, Source
+from onward.engine.sources.outputs_source import outputs_of
 from onward.ledger.base import open_ledger
 from onward.model.line_fields import filled, nulled
 from onward.model.record import Job
@@ -97,7 +98,8 @@ def _jobs(batch: Batch) -> tuple[Job, Job | None]:
 
 
 def _run(batch: Batch, job: Job, place: str) -> Mapping[str, object]:
-    from onward.engine.batch import Batch, Options
+    from onward.engine.batch import Batch
+    from onward.engine.options import Options
 
     state = batch.workspace.named
     source = outputs_of(batch.pipeline, job.name, state=state, out=batch.out)

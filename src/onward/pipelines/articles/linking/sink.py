@@ -15,7 +15,7 @@ from onward.disk.durable import write_atomic
 from onward.disk.hashing import hash_bytes, hash_file
 from onward.disk.lines_file import LinesFile
 from onward.disk.seal import seal_of
-from onward.engine.lines_sink import JsonLinesSink
+from onward.engine.sinks.lines_sink import JsonLinesSink
 from onward.pipelines.articles.linking.clusters import divide
 from onward.pipelines.articles.linking.features import EventFeatures, from_line
 from onward.pipelines.articles.linking.file import link_lines

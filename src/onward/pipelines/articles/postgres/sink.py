@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from onward.engine.pipeline import Staged
+from onward.engine.sink import Staged
 from onward.errors import OutputUnavailable, UsageError
 from onward.model.item import is_evidence, printable
 from onward.model.secret import without_password

@@ -1,0 +1,1 @@
+"""Questions about what was done and what is there; only `verify --repair` changes anything."""

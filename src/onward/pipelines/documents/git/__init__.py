@@ -1,0 +1,1 @@
+"""A git repository as a source: every version of every document, since its commit."""

@@ -1,0 +1,1 @@
+"""The names of before: a service that takes files and folders, over the same ledger."""

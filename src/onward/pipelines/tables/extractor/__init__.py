@@ -1,0 +1,1 @@
+"""The names of before: extractors and their state, over the same ledger."""

@@ -1,0 +1,1 @@
+"""Where windows go: a Parquet file each, or a commit of a Delta table."""
