@@ -17,6 +17,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 
 from onward.engine.code.first_party import FirstParty
@@ -153,12 +154,18 @@ def dependency_versions(names: Iterable[str]) -> dict[str, str]:
     return {name: _dependency_version(name) for name in sorted(set(names))}
 
 
+@cache
+def _installed(name: str) -> str:
+    """Return the version of a distribution: what is loaded stays loaded, whatever is installed meanwhile."""
+    return importlib.metadata.version(name)
+
+
 def _dependency_version(name: str) -> str:
     if name.endswith(_FILES):
         name = name.removesuffix(_FILES)
         return f"{_dependency_version(name)} {_files_digest(name)}"
     try:
-        return importlib.metadata.version(name)
+        return _installed(name)
     except (importlib.metadata.PackageNotFoundError, ValueError):
         pass
     providers = sorted(set(importlib.metadata.packages_distributions().get(name, ())))

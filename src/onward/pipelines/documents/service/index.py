@@ -131,10 +131,10 @@ class Index:
     ) -> bool:
         """Do `put` for a document that is named as in `key_of`."""
         given = os.fspath(path)
-        self.key_of(given)  # what is no path ends before the store is opened
+        key = self.key_of(given)  # what is no path ends before the store is opened
         beside = os.path.dirname(given) if os.path.isabs(given) else self.workspace.root
         with self.held(self.place_of(beside)):
-            return self.put(self.key_of(given), content, valid_from, sequence, metadata)
+            return self.put(key, content, valid_from, sequence, metadata)
 
     def put(
         self, key: str, content: bytes | None, valid_from: int, sequence: int | None, metadata: Mapping[str, object]
@@ -247,6 +247,8 @@ class Index:
         return _is_below(whole, self.place_of(whole))
 
     def _has(self, key: str) -> bool:
+        if self._hands is not None:
+            return self._hands.document(key) is not None
         with self.ledger() as found:
             return found is not None and found[0].document(found[1].id, key) is not None
 
