@@ -109,6 +109,7 @@ REASONS = {
     Reason.OUTPUT_MISSING: "The recorded output is not there.",
     Reason.OUTPUT_ALTERED: "The recorded output has other bytes.",
     Reason.FORCED: "A person asked for it with `--force` or `--full`.",
+    Reason.OVERTAKEN: "A program has handed over another version of the document since its file was taken.",
     Reason.UNFINISHED: "An earlier attempt was lost, interrupted, or failed with attempts left.",
     Reason.BACKING_OFF: "As unfinished, soon after a failed attempt; a new run tries it all the same.",
     Reason.IN_FLIGHT: "Another process holds the item. Not given by this version: a job has one process.",

@@ -103,7 +103,7 @@ def test_a_reason_is_a_change_with_and_without_its_part(reason):
 def test_the_words_of_reasons_and_actions_are_an_interface():
     assert [str(reason) for reason in Reason] == [
         "new", "content-changed", "code-changed", "config-changed", "dependency-changed", "output-missing",
-        "output-altered", "forced", "unfinished", "backing-off", "in-flight", "quarantined", "unchanged", "adopted",
-        "gone", "rolled-back", "discarded", "not-asked",
+        "output-altered", "forced", "overtaken", "unfinished", "backing-off", "in-flight", "quarantined", "unchanged",
+        "adopted", "gone", "rolled-back", "discarded", "not-asked",
     ]
     assert [str(action) for action in Action] == ["process", "retry", "skip", "hold", "tombstone"]

@@ -24,7 +24,7 @@ from onward.engine.source import Entry, ScanProblem, Source
 from onward.ledger.base import Mark, Reader, SignatureRow
 from onward.model.config import is_secret
 from onward.model.fingerprint import Recipe
-from onward.model.reason import Reason
+from onward.model.reason import REOPENED, Reason
 from onward.model.record import (
     Attempt,
     Container,
@@ -41,7 +41,6 @@ from onward.model.states import ItemState, Outcome
 
 _AT_ONCE = 512
 _DIGEST = re.compile(r"[a-z0-9-]+:(?:[0-9a-f]{2})+")
-_NOT_DONE = (Reason.OUTPUT_MISSING, Reason.OUTPUT_ALTERED, Reason.FORCED)
 _ANSWERS = ("PASS", "WARN", "FAIL")
 
 
@@ -170,7 +169,7 @@ def is_wanted(
         case ItemState.SUCCEEDED:
             return is_current and local is not None and local.difference(today) is not None
         case ItemState.PENDING:
-            return is_current and known.item.note not in _NOT_DONE
+            return is_current and known.item.note not in REOPENED
         case _:
             return is_current and known.item.note != Reason.DISCARDED
 

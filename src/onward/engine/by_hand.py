@@ -28,7 +28,7 @@ from onward.engine.recipe_book import RecipeBook
 from onward.engine.recover import recover
 from onward.engine.run import Tally, begin, end
 from onward.engine.scan import ContainerState
-from onward.engine.sink import tell_owner
+from onward.engine.sink import KeepsVersions, tell_owner
 from onward.engine.source import Entry, ScanProblem
 from onward.engine.sources.told_listing import recall, remember
 from onward.engine.standing import Standing
@@ -39,7 +39,7 @@ from onward.ledger.base import Ledger, open_ledger
 from onward.model.decide import Decision
 from onward.model.item import BY_HAND, printable
 from onward.model.reason import Action, Reason
-from onward.model.record import Document, Run, to_blob
+from onward.model.record import Document, Run, Validity, to_blob, to_digest
 from onward.model.states import ItemState, RunStatus
 from onward.runs import control
 from onward.runs import settings as sources
@@ -155,7 +155,7 @@ class ByHand:
         """Take versions, many in one commit; return how many were new.
 
         Raises:
-            VersionRefused: One cannot be made into a result; those before it are recorded.
+            VersionRefused: One cannot be made into a result; all before it are recorded.
             OutputUnavailable: As in `put`.
         """
         new = 0
@@ -181,16 +181,24 @@ class ByHand:
             return version._replace(sequence=version.sequence or 0)
         if version.sequence is not None:
             there = self._ledger.last_in_slot(document.id, version.valid_from, version.sequence)
-            return None if there is not None and there.content == content else version
+            return None if there is not None and there.content == content and self._has(there) else version
         there = self._ledger.validity_at(document.id, version.valid_from)
         if there is not None and (there.valid_from, there.content) == (version.valid_from, content):
-            return None
+            return None if self._has(there) else version._replace(sequence=there.sequence)
         return version._replace(sequence=next_sequence(self._ledger, document.id, version.valid_from))
+
+    def _has(self, row: Validity) -> bool:
+        """Say whether the version that a row is of stands where results go; it may have been lost there."""
+        version = None if row.number is None else self._ledger.version(row.item_id, row.number)
+        sink = self._pipeline.sink
+        return version is None or not isinstance(sink, KeepsVersions) or sink.has_version(to_digest(version.digest))
 
     def _flush(self) -> None:
         """Make an attempt at each version that waits, and commit them together."""
         planned = [self._planned(version) for version in self._source.versions.values()]
+        refused: list[VersionRefused | OutputUnavailable] = []
         try:
+            self._reopen_overtaken()
             while planned:
                 for one in planned:
                     self._committer.claim(one)
@@ -199,9 +207,38 @@ class ByHand:
                     self.heed()
                 self._try_all()
                 ended = [*self._commit(), *self._commit()]  # the second confirms what the first has delivered
-                planned = self._again(ended)
+                planned = self._again(ended, refused)
         finally:
             self._source.versions.clear()
+        if refused:
+            raise refused[0]
+
+    def _reopen_overtaken(self) -> None:
+        """Have the files made anew that these versions take the place of, so that the next run goes by what they say.
+
+        Before the versions are recorded: a crash between the two costs a file being made once more.
+        """
+        overtaken = [
+            known.item
+            for version in self._source.versions.values()
+            if (known := self._ledger.known(self._job.id, version.document)) is not None
+            and known.item.state == ItemState.SUCCEEDED
+            and self._will_hold(version)
+        ]
+        if overtaken:
+            with self._ledger.transaction(self._job.id, now=clock.now(), fence=self._run.id) as tx:
+                for item in overtaken:
+                    tx.put(item._replace(state=ItemState.PENDING.value, note=Reason.OVERTAKEN.value))
+                    tx.drop_signature(item.container_id)
+
+    def _will_hold(self, version: Handed) -> bool:
+        """Say whether a version is what its document is now, once it is recorded."""
+        document = self._ledger.document(self._job.id, version.document)
+        now = clock.now()
+        last = None if document is None else self._ledger.validity_at(document.id, now)
+        assert version.sequence is not None, "it was placed"
+        place = version.valid_from, version.sequence
+        return version.valid_from <= now and (last is None or place >= (last.valid_from, last.sequence))
 
     def _try_all(self) -> None:
         """Make an attempt at whatever is claimed; what Ctrl-C breaks off has spent nothing."""
@@ -221,22 +258,24 @@ class ByHand:
             self._tally.finished(one)
         return finished
 
-    def _again(self, finished: Sequence[Finished]) -> list[Planned]:
-        """Return what is to be tried again, when it is time for it."""
+    def _again(
+        self, finished: Sequence[Finished], refused: list[VersionRefused | OutputUnavailable]
+    ) -> list[Planned]:
+        """Return what is to be tried again, when it is time for it; note what is not."""
         failed = [one for one in finished if one.state is not ItemState.SUCCEEDED]
+        again = [one for one in failed if one.state is ItemState.FAILED]
         for one in failed:
             if one.state is ItemState.FAILED:
                 continue
             error = self._error_of(one)
             what = f"'{printable(one.planned.key.removesuffix(BY_HAND))}'"
             if one.state is ItemState.QUARANTINED:
-                msg = f"The version of {what} cannot be taken: {error}"
-                raise VersionRefused(msg)
-            msg = f"The version of {what} was not taken, and may be again: {error}"
-            raise OutputUnavailable(msg)
-        if failed:
-            time.sleep(max(one.wait_s for one in failed))
-        return [one.planned for one in failed]
+                refused.append(VersionRefused(f"The version of {what} cannot be taken: {error}"))
+            else:
+                refused.append(OutputUnavailable(f"The version of {what} was not taken, and may be again: {error}"))
+        if again:
+            time.sleep(max(one.wait_s for one in again))
+        return [one.planned for one in again]
 
     def _error_of(self, finished: Finished) -> str:
         assert finished.planned.known is not None

@@ -19,7 +19,7 @@ from onward.ledger.base import Reader
 from onward.model.decide import Decision, Facts, decide
 from onward.model.fingerprint import Recipe
 from onward.model.item import BY_HAND, is_evidence
-from onward.model.reason import Action, Reason, is_change
+from onward.model.reason import REOPENED, Action, Reason, is_change
 from onward.model.record import Item, Known, Version, to_digest
 from onward.model.states import ItemState
 
@@ -397,10 +397,9 @@ class Plan:
         if before is None and moved.cached is not None and moved.cached.signatures.get(entry.key) != entry.signature:
             today = "touched"  # never read, and not what it was: worth another look
         recipe_id = known.last_recipe_id
-        is_open = item.note in (Reason.OUTPUT_MISSING, Reason.OUTPUT_ALTERED, Reason.FORCED)
         return Facts(
             state=ItemState(item.state),
-            note=item.note if is_open else None,
+            note=item.note if item.note in REOPENED else None,
             content_before=before,
             content_today=today,
             recipe_difference=self.today.difference(recipe_id),

@@ -230,7 +230,7 @@ def refuse_mistakes(pipeline: Pipeline, ledger: Ledger, job: Job, request: Reque
     found = vanished(ledger, job, pipeline.source, request.place, request.leave_out)
     if not request.prunes_whatever:
         try:
-            found.check(job, only_all=pipeline.follows_deletions)
+            found.check(job, spares_few=pipeline.follows_deletions)
         except PruneRefused as error:
             raise PruneRefused(f"{error}{_what_changed(pipeline, ledger, job)}") from None
     return found

@@ -35,12 +35,13 @@ class Timeline:
         """
         document = self._document(dated.document)
         holds = None if dated.is_deletion else content
-        if dated.sequence is None:
-            valid_from, sequence = self._slot_now(document, min(valid_from, self._now), holds)
-        else:
-            sequence = dated.sequence
-        self._put(document, valid_from, sequence, item.id, number, holds)
-        return valid_from
+        if dated.sequence is not None:
+            self._put(document, valid_from, dated.sequence, item.id, number, holds)
+            return valid_from
+        slot = self._slot_now(document, min(valid_from, self._now), holds)
+        for one in (slot, *self._ahead(document)):
+            self._put(document, *one, item.id, number, holds)
+        return slot[0]
 
     def end(self, key: str, item: Item) -> None:
         """Write that a document is no more, if there is one with this key that is."""
@@ -48,8 +49,10 @@ class Timeline:
         if document is None:
             return
         last = self._last(document)
-        if last is not None and last.content is not None:
-            self._put(document, *self._slot_now(document, self._now, None), item.id, None, None)
+        ahead = self._ahead(document)
+        if ahead or (last is not None and last.content is not None):
+            for one in (self._slot_now(document, self._now, None), *ahead):
+                self._put(document, *one, item.id, None, None)
 
     def _document(self, key: str) -> Document:
         document = self._made.get(key) or self._tx.document(self._job_id, key)
@@ -71,6 +74,19 @@ class Timeline:
         if self._now > last.valid_from:
             return self._now, 0
         return last.valid_from, last.sequence + 1
+
+    def _ahead(self, document: Document) -> list[tuple[int, int]]:
+        """Return the slots that tell what a document is now, and are not reached yet: a clock that was ahead made them.
+
+        Whoever tells of the future records it before it comes.
+        """
+        found = []
+        for row in self._tx.validities(document.id):
+            if row.valid_from <= self._now:
+                break
+            if row.valid_from <= row.recorded_at:
+                found.append((row.valid_from, row.sequence))
+        return list(dict.fromkeys(found))
 
     def _last(self, document: Document) -> Validity | None:
         stored = self._tx.validity_at(document.id, self._now)

@@ -27,6 +27,7 @@ from onward.model.states import ItemState, Outcome
 
 _AT_ONCE = 5_000
 _NOTHING = sha256(b"").digest()
+_FEW = 3
 
 
 @dataclass(slots=True)
@@ -47,12 +48,12 @@ class Vanished:
     missing: str | None = None
     problems: list[ScanProblem] = field(default_factory=list)
 
-    def check(self, job: Job, *, only_all: bool = False) -> None:
+    def check(self, job: Job, *, spares_few: bool = False) -> None:
         """Refuse what looks like a mistake.
 
         Args:
             job: Whose items they are.
-            only_all: Only that everything vanished at once looks like one: nothing is taken away.
+            spares_few: As in `looks_like_a_mistake`.
 
         Raises:
             PruneRefused: The input is not there, or more than half of its items vanished.
@@ -63,16 +64,25 @@ class Vanished:
                 "Mount or name the input; --yes prunes all the same."
             )
             raise PruneRefused(msg)
-        looks_wrong = len(self.items) == self.live > 1 if only_all else 2 * len(self.items) > self.live
-        if looks_wrong:
+        if looks_like_a_mistake(len(self.items), self.live, spares_few=spares_few):
             names = ", ".join(f"'{printable(known.item.key)}'" for known in self.items[:3])
-            share = "all of them" if only_all else "more than half"
             msg = (
                 f"{len(self.items)} of the {self.live} items of job '{job.name}' are not in the input any more ({names}"
-                f"{', ...' if len(self.items) > 3 else ''}): {share}, which looks like a mistake. Nothing was "
+                f"{', ...' if len(self.items) > 3 else ''}): more than half, which looks like a mistake. Nothing was "
                 "pruned; --yes prunes all the same."
             )
             raise PruneRefused(msg)
+
+
+def looks_like_a_mistake(gone: int, live: int, *, spares_few: bool) -> bool:
+    """Say whether so many of the items that there were have hardly been deleted one by one.
+
+    Args:
+        gone: How many are not there any more.
+        live: How many there were.
+        spares_few: Nothing is taken away, so that up to three of several may go unasked.
+    """
+    return 2 * gone > live and not (spares_few and (gone == 1 or (gone <= _FEW and gone < live)))
 
 
 @dataclass(slots=True)

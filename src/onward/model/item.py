@@ -12,8 +12,8 @@ from hashlib import sha256
 from typing import NamedTuple
 
 COMPRESSION_SUFFIXES = (".gz", ".xz", ".zst")
-BY_HAND = "@by-hand"
-"""The container of items that a program handed over and that no source tells of; `engine/by_hand.py`."""
+BY_HAND = "//by-hand"
+"""The container of items that a program handed over, and the end of their keys; no path is spelled like that."""
 
 _NAME_BYTES_MAX = 255
 _HEX_DIGITS = frozenset("0123456789abcdef")

@@ -26,6 +26,7 @@ class Reason(StrEnum):
     OUTPUT_MISSING = "output-missing"
     OUTPUT_ALTERED = "output-altered"
     FORCED = "forced"
+    OVERTAKEN = "overtaken"
     UNFINISHED = "unfinished"
     BACKING_OFF = "backing-off"
     IN_FLIGHT = "in-flight"
@@ -42,10 +43,12 @@ class Reason(StrEnum):
         return f"{self.value}:{part}"
 
 
-CHANGES = frozenset({
+REOPENED = frozenset({Reason.OUTPUT_MISSING, Reason.OUTPUT_ALTERED, Reason.FORCED, Reason.OVERTAKEN})
+"""Why an item that had succeeded is to be made anew; noted with the item until it is."""
+
+CHANGES = REOPENED | {
     Reason.CONTENT_CHANGED, Reason.CODE_CHANGED, Reason.CONFIG_CHANGED, Reason.DEPENDENCY_CHANGED,
-    Reason.OUTPUT_MISSING, Reason.OUTPUT_ALTERED, Reason.FORCED,
-})
+}
 
 
 def is_change(reason: str) -> bool:

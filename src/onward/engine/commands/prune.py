@@ -149,7 +149,7 @@ def _look(at_hand: JobAtHand, *, yes: bool) -> Vanished:
     take_terms(at_hand.pipeline.source, at_hand.job, at_hand.place)
     found = vanished(at_hand.ledger, at_hand.job, at_hand.pipeline.source, at_hand.place, leave_out)
     if not yes:
-        found.check(at_hand.job, only_all=at_hand.pipeline.follows_deletions)
+        found.check(at_hand.job, spares_few=at_hand.pipeline.follows_deletions)
     return found
 
 

@@ -38,6 +38,7 @@ _WHY = {
     Reason.OUTPUT_MISSING: "the output was missing",
     Reason.OUTPUT_ALTERED: "the output had been altered",
     Reason.FORCED: "a person asked for it",
+    Reason.OVERTAKEN: "a program handed over another version",
     Reason.UNFINISHED: "an earlier attempt did not come to its end",
     Reason.BACKING_OFF: "an earlier attempt failed and may succeed now",
     Reason.UNCHANGED: "unchanged: input, code and settings are as they were, and the output stands",

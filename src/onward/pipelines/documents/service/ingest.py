@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 from onward import clock
 from onward.disk.hashing import compute_file_hash
 from onward.engine.source import ScanProblem
+from onward.engine.tombstone import looks_like_a_mistake
 from onward.errors import InputRefused
 from onward.model.item import printable
 from onward.model.record import to_digest
@@ -162,8 +163,8 @@ def list_documents(folder: str, config: BatchConfig, leave_out: Sequence[str]) -
 def gone_from(index: Index, folder: str, listed: Listed) -> list[str]:
     """Return the keys of documents that came from below a folder and are not there any more.
 
-    A file that is there and is taken for no document now has not left. Nothing is returned where more than half of all
-    that is below the folder has left: that looks like a mistake, and a warning says so.
+    A file that is there and is taken for no document now has not left. Nothing is returned where so many have left that
+    it looks like a mistake, and a warning says so.
     """
     with index.ledger() as found:
         if found is None:
@@ -179,9 +180,11 @@ def gone_from(index: Index, folder: str, listed: Listed) -> list[str]:
                 continue
             version = ledger.version(row.item_id, row.number)
             facts = json.loads(version.facts or "{}") if version is not None else {}
+            if ledger.item(row.item_id).key == key:  # `onward run` took it from the folder
+                facts |= FROM_FOLDER
             if any(way.has_lost(key, facts) for way in ways):
                 gone.append(key)
-    if 2 * len(gone) > len(live):
+    if looks_like_a_mistake(len(gone), len(live), spares_few=True):
         _log.warning(
             "%d of %d documents below '%s' have left it: that looks like a mistake, and none was ended. Use "
             "delete_file_version for those that are no more.", len(gone), len(live), printable(folder),
