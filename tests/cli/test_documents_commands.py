@@ -203,22 +203,18 @@ def spoil(farm: DocumentsFarm, statement: str, *values: object) -> None:
     db.close()
 
 
-@pytest.mark.parametrize(("statement", "finding"), [
-    ("DELETE FROM content", "output-missing"),
-    ("UPDATE chunk SET text = 'something else'", "output-missing"),
-    ("UPDATE outline SET chunks = x''", "result-invalid"),
-    ("UPDATE outline SET chunks = substr(chunks, 1, 4)", "result-invalid"),
-])
-def test_check_fails_where_the_library_does_not_make_up_the_document(
-    statement: str, finding: str, farm: DocumentsFarm
-) -> None:
+@pytest.mark.parametrize("statement", [
+    "DELETE FROM content", "UPDATE chunk SET text = 'something else'", "UPDATE outline SET chunks = x''",
+    "UPDATE outline SET chunks = substr(chunks, 1, 4)",
+])  # fmt: skip
+def test_check_fails_where_the_library_does_not_make_up_the_document(statement: str, farm: DocumentsFarm) -> None:
     farm.onward("check", "--validate").ok()
     spoil(farm, statement)
 
     ran = farm.onward("check", "--validate", "--json")
 
     assert ran.code == 1
-    assert [item["finding"] for item in ran.document["items"]] == [finding]
+    assert [item["finding"] for item in ran.document["items"]] == ["output-missing"]
 
 
 def test_check_fails_where_the_chunks_have_lost_words_of_the_document(farm: DocumentsFarm) -> None:

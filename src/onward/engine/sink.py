@@ -180,11 +180,7 @@ class PutsTogether(Protocol):
     """What a sink can do besides, when what it reads of an output is not all that the last step returned."""
 
     def value_of(self, data: bytes) -> object:
-        """Return what the last step returned, for what `read` gave.
-
-        Raises:
-            ResultInvalid: What is there does not make it up.
-        """
+        """Return what the last step returned, for what `read` gave just now."""
 
 
 class PartDifference(NamedTuple):
