@@ -7,13 +7,11 @@ looks at the source of the job finds none of it there, and takes none of it for 
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from typing import IO, NamedTuple
 
 from onward import clock
 from onward.disk.hashing import hash_bytes
@@ -29,8 +27,8 @@ from onward.engine.recover import recover
 from onward.engine.run import Tally, begin, end
 from onward.engine.scan import ContainerState
 from onward.engine.sink import KeepsVersions, tell_owner
-from onward.engine.source import Entry, ScanProblem
-from onward.engine.sources.told_listing import recall, remember
+from onward.engine.source import Entry
+from onward.engine.sources.handed_over import Handed, HandedOver
 from onward.engine.standing import Standing
 from onward.engine.timeline import next_sequence
 from onward.engine.watcher import NeverStop
@@ -46,27 +44,9 @@ from onward.runs import settings as sources
 from onward.runs.metadata import RunMetadata
 from onward.runs.workspace import find
 
-__all__ = ["ByHand", "Handed"]
+__all__ = ["ByHand"]
 
 _AT_ONCE = 100
-
-
-class Handed(NamedTuple):
-    """A version as a program hands it over.
-
-    Attributes:
-        document: The document's key.
-        content: Its bytes; None says that the document is no more.
-        valid_from: Since when, microseconds since 1970, UTC.
-        sequence: Its place among versions of the same instant; None is after all that are recorded of it.
-        metadata: What is to be kept of it besides, as JSON can hold it; part of the result.
-    """
-
-    document: str
-    content: bytes | None
-    valid_from: int
-    sequence: int | None = None
-    metadata: Mapping[str, object] = {}
 
 
 class ByHand:
@@ -91,7 +71,7 @@ class ByHand:
         self, pipeline: Pipeline, out: str, *, place: str | None = None, options: Options | None = None
     ) -> None:
         self._batch = batch = _batch(pipeline, out, place, options or Options())
-        self._source = _Source()
+        self._source = HandedOver()
         self._pipeline = batch.pipeline.with_parts(self._source, batch.pipeline.sink)
         self._tally = Tally(PlanCounts())
         self._open = ExitStack()
@@ -350,99 +330,8 @@ def _batch(pipeline: Pipeline, out: str, place: str | None, options: Options) ->
             options = options._replace(job=job.name)
             place = place or workspace.absolute(job.source)
     # Nothing is read below the place, which may be gone by now.
-    return Batch.prepare(pipeline.with_source(_Source()), place or workspace.root, out, options)
+    return Batch.prepare(pipeline.with_source(HandedOver()), place or workspace.root, out, options)
 
 
 def _key(document: str) -> str:
     return document + BY_HAND
-
-
-class _Source:
-    """Offers what waits to be committed, and nothing else."""
-
-    def __init__(self) -> None:
-        self.versions: dict[str, Handed] = {}
-
-    def check(self, place: str) -> None:
-        """Find nothing wrong."""
-
-    def scan(self, place: str, *, leave_out: Sequence[str]) -> Iterator[ScanProblem]:
-        """Tell nothing."""
-        return iter(())
-
-    def remember(self, records: Iterable[tuple[str, bytes]], container: str, kept: Sequence[bytes] = ()) -> bytes:
-        """Return the packed form of keys and signatures."""
-        return remember(records, kept)
-
-    def recall(self, packed: bytes, container: str) -> dict[str, bytes]:
-        """Return key and signature of each entry of a packed form."""
-        return recall(packed)
-
-    def find(self, place: str, key: str) -> Entry | None:
-        """Find nothing: what was handed over is not kept here."""
-        return None
-
-    def hash(self, place: str, entries: Sequence[Entry]) -> list[str | None]:
-        """Return the digests of versions that wait."""
-        found = [self.versions.get(os.fsdecode(entry.locator)) for entry in entries]
-        return [None if one is None or one.content is None else hash_bytes(one.content) for one in found]
-
-    def open(self, place: str, key: str, locator: bytes) -> _Reading:
-        """Open a version that waits."""
-        return _Reading(key, self.versions[locator.decode("utf-8", "surrogateescape")])
-
-    def is_racy(self, signature: bytes, looked_at_ns: int) -> bool:
-        """Say no."""
-        return False
-
-
-class _Reading:
-    """A version as a worker reads it."""
-
-    def __init__(self, key: str, version: Handed) -> None:
-        self.key = key
-        self.name = key.removesuffix(BY_HAND)
-        self.metadata = version.metadata
-        self.document = version.document
-        self.sequence = version.sequence
-        self.is_deletion = version.content is None
-        self.valid_from = version.valid_from
-        self.signature = b""
-        self.mtime_ns = version.valid_from * 1000
-        self.noted: dict[str, object] = {}
-        self._bytes = version.content or b""
-
-    @property
-    def content(self) -> str:
-        """Content hash of the bytes."""
-        return hash_bytes(self._bytes)
-
-    @property
-    def sha256(self) -> str:
-        """Content hash of the bytes."""
-        return hash_bytes(self._bytes)
-
-    @property
-    def size_bytes(self) -> int:
-        """How many bytes it has."""
-        return len(self._bytes)
-
-    @property
-    def facts(self) -> Mapping[str, object]:
-        """What is kept beside the result."""
-        return {"document": self.document, **self.metadata, **self.noted}
-
-    def read_bytes(self) -> bytes:
-        """Return the bytes."""
-        return self._bytes
-
-    def read_text(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """Return the bytes decoded."""
-        return self._bytes.decode(encoding, errors)
-
-    def open(self) -> IO[bytes]:
-        """Return the bytes as a file."""
-        return io.BytesIO(self._bytes)
-
-    def finish(self) -> None:
-        """Do nothing: what was handed over cannot change."""

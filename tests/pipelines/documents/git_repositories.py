@@ -7,8 +7,8 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from onward.engine.by_hand import Handed
 from onward.engine.source import Entry, ScanProblem
+from onward.engine.sources.handed_over import Handed
 from onward.pipelines.documents.git.history import GitHistory
 
 SETTINGS: Mapping[str, object] = {"extensions": "", "max_file_mb": 50}

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from onward import clock
-from onward.engine.by_hand import Handed
+from onward.engine.sources.handed_over import Handed
 
 NAMES = ("flask-docs", "rust-book")
 

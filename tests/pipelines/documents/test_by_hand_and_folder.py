@@ -15,8 +15,9 @@ import pytest
 from documents_farm import BEGAN_S, DocumentsFarm
 from onward import BatchIngestService, clock, open_documents
 from onward.engine.batch import run_with_options
-from onward.engine.by_hand import ByHand, Handed
+from onward.engine.by_hand import ByHand
 from onward.engine.options import Options
+from onward.engine.sources.handed_over import Handed
 from onward.errors import EmbedderRefused, EmbedderUnavailable, VersionRefused
 from onward.pipelines.documents import steps
 from onward.pipelines.documents.pipeline import pipeline

@@ -254,7 +254,7 @@ def test_a_version_that_a_pause_came_before_is_refused_and_not_called_stored(pla
     def take() -> None:
         with service.index.held() as hands:
             ask(service, control.pause)
-            from onward.engine.by_hand import Handed
+            from onward.engine.sources.handed_over import Handed
 
             hands.put(Handed("a.md", b"# A\n\nSecond.\n", 2_000_000_000_000_000))
 

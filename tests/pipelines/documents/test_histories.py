@@ -12,8 +12,9 @@ from histories import NAMES, History, digest_of_tree, history
 
 from documents_farm import DocumentsFarm
 from onward import clock
-from onward.engine.by_hand import ByHand, Handed
+from onward.engine.by_hand import ByHand
 from onward.engine.options import Options
+from onward.engine.sources.handed_over import Handed
 from onward.ledger.base import Ledger
 from onward.pipelines.documents.pipeline import pipeline
 from services.postgres import Postgres

@@ -8,8 +8,9 @@ import apsw
 import pytest
 
 from documents_farm import DocumentsFarm, documents
-from onward.engine.by_hand import ByHand, Handed
+from onward.engine.by_hand import ByHand
 from onward.engine.options import Options
+from onward.engine.sources.handed_over import Handed
 from onward.pipelines.documents.pipeline import pipeline
 from onward.pipelines.documents.stores import store_of
 

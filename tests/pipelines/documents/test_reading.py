@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from documents_farm import DocumentsFarm
 from onward import open_documents
-from onward.engine.by_hand import ByHand, Handed
+from onward.engine.by_hand import ByHand
 from onward.engine.options import Options
+from onward.engine.sources.handed_over import Handed
 from onward.errors import NotFound, UsageError, VersionDropped
 from onward.model.item import printable
 from onward.pipelines.documents.pipeline import pipeline

@@ -15,9 +15,10 @@ import pytest
 
 from documents_farm import DocumentsFarm
 from onward import open_documents
-from onward.engine.by_hand import ByHand, Handed
+from onward.engine.by_hand import ByHand
 from onward.engine.faults import FaultPoint
 from onward.engine.options import Options
+from onward.engine.sources.handed_over import Handed
 from onward.ledger.base import Ledger
 from onward.pipelines.documents.pipeline import pipeline
 from onward.pipelines.documents.reading import Documents

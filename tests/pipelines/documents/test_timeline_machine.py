@@ -29,9 +29,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from documents_farm import DocumentsFarm
 from onward import clock, open_documents
-from onward.engine.by_hand import ByHand, Handed
+from onward.engine.by_hand import ByHand
 from onward.engine.faults import FaultPoint
 from onward.engine.options import Options
+from onward.engine.sources.handed_over import Handed
 from onward.model.record import to_digest
 from onward.pipelines.documents.chunk import chunk_document
 from onward.pipelines.documents.embedders import embedder_of

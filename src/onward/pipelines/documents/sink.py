@@ -13,8 +13,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any
 
 from onward.disk.durable import make_folder
 from onward.disk.hashing import hash_bytes
@@ -28,6 +27,7 @@ from onward.model.record import to_blob, to_digest
 from onward.pipelines.documents.chunk import Chunk
 from onward.pipelines.documents.library import FILE, Edition, Library
 from onward.pipelines.documents.result import Result
+from onward.pipelines.documents.staged import packed, unpacked
 from onward.pipelines.documents.stores import store_of
 from onward.pipelines.documents.stores.port import Origin, VectorStore, digest_of, refuse_other
 from onward.runs.outlet import Outlet
@@ -213,13 +213,13 @@ class DocumentSink(StagedFiles):
             msg = f"The result is a {type(value).__name__}; this sink takes what the step 'embed' returns."
             raise ResultInvalid(msg)
         record = value.record(key)
-        st = self.staging.write(name, _packed(record, value))
+        st = self.staging.write(name, packed(record, value))
         return Staged(hash_bytes(record.encode()), st.st_size, st.st_mtime_ns)
 
     def has_staged(self, name: str, digest: str) -> bool:
         """Say whether a staged result is there, whole."""
         try:
-            staged = _unpacked(self.staging.path(name))
+            staged = unpacked(self.staging.path(name))
         except (OSError, ValueError):
             return super().has_staged(name, digest)  # evidence
         embedded_before = [chunk.id for chunk in staged.chunks if chunk.id not in staged.vectors]
@@ -258,7 +258,7 @@ class DocumentSink(StagedFiles):
         moves, self._moves = self._moves, {}
         names = [name for name in moves.values() if name is not None]
         if moves:
-            staged = {output: _unpacked(self.staging.path(name)) for output, name in moves.items() if name is not None}
+            staged = {output: unpacked(self.staging.path(name)) for output, name in moves.items() if name is not None}
             editions = [one.edition(output) for output, one in staged.items()]
             self._agree(editions)
             self.library.put(editions, [output for output, name in moves.items() if name is None])
@@ -460,52 +460,3 @@ class _Looked(dict[str, bytes]):
 
 def _shown(digest: bytes | None) -> str | None:
     return None if digest is None else to_digest(digest)
-
-
-# -- the form of a staged result: its record; a line that says how long the rest is and what it hashes to; and the rest
-
-
-class _Unpacked(NamedTuple):
-    record: str
-    digest: str
-    content: bytes | None
-    chunks: list[Chunk]
-    vectors: dict[str, bytes]
-
-    def edition(self, output: str) -> Edition:
-        content = None if self.content is None else (sha256(self.content).digest(), self.content)
-        return Edition(output, to_blob(self.digest), self.record, content, self.chunks, self.vectors)
-
-
-def _packed(record: str, result: Result) -> bytes:
-    new = {chunk.id: result.vectors[chunk.id] for chunk in result.chunks if chunk.id in result.vectors}
-    head = json.dumps({
-        "chunks": result.chunks, "new": list(new), "size": None if result.content is None else len(result.content),
-    }).encode()
-    rest = b"".join([head, b"\n", result.content or b"", *new.values()])
-    return b"\n".join([record.encode(), sha256(rest).hexdigest().encode(), rest])
-
-
-def _unpacked(path: str) -> _Unpacked:
-    """Read a staged result.
-
-    Raises:
-        OSError: It is not there.
-        ValueError: It is not whole, or something else.
-    """
-    with open(path, "rb") as file:
-        record, _, rest = file.read().partition(b"\n")
-    hexdigest, _, rest = rest.partition(b"\n")
-    if sha256(rest).hexdigest().encode() != hexdigest:
-        msg = "the staged result is not whole"
-        raise ValueError(msg)
-    line, _, rest = rest.partition(b"\n")
-    head = json.loads(line)
-    size = head["size"]
-    data = rest[size or 0 :]
-    width = len(data) // max(len(head["new"]), 1)
-    vectors = {one: data[n * width : (n + 1) * width] for n, one in enumerate(head["new"])}
-    content = None if size is None else rest[:size]
-    return _Unpacked(
-        record.decode(), hash_bytes(record), content, [Chunk(*chunk) for chunk in head["chunks"]], vectors
-    )

@@ -145,7 +145,7 @@ class Index:
             VersionRefused: It cannot be cut or embedded.
             OutputUnavailable: The store is not to be had; what is recorded reaches it with the next run.
         """
-        from onward.engine.by_hand import Handed
+        from onward.engine.sources.handed_over import Handed
 
         with self.held() as hands:
             try:
