@@ -90,6 +90,7 @@ MONITOR = re.compile(
 def test_monitor_prints_the_promised_line(plant: Plant) -> None:
     farm = plant(MIXED)
     process = holding(farm)
+    wait_until(lambda: len(farm.confirmed()) == 9, what="the healthy ones")
     wait_until(lambda: len(farm.onward("status", "--json").document["failed"]) == 2, what="the bad ones")
 
     ran = farm.onward("monitor", "--count", "2", "--interval", "0.1").ok()

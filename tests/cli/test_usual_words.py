@@ -19,7 +19,7 @@ from onward.engine.options import Options
 
 Plant = Callable[..., Farm]
 
-_OPTIONS = sorted({*usual._TEXTS, *usual._FLAGS})
+_OPTIONS = sorted({*usual._TEXTS, *usual._NUMBERS, *usual._FLAGS})
 WORDS = st.one_of(
     st.sampled_from([*_OPTIONS, "--out=there", "--job=", "--workers", "--help", "-h", "--", "-", "--no-validate"]),
     st.text(max_size=3),
@@ -64,6 +64,8 @@ def in_full(read: dict[str, Any]) -> dict[str, Any]:
 @example(words=[*PLAIN, "--json", "--full"])
 @example(words=["run", "--out=a=b", "toy", "--rehash", "in", "--state", "s", "--config", "c", "--job", "j"])
 @example(words=[*PLAIN, "--run-name", "a label"])
+@example(words=[*PLAIN, "--workers", "2"])
+@example(words=[*PLAIN, "--workers=07"])
 def test_law_what_is_read_without_click_is_what_click_reads(words: list[str]) -> None:
     read = usual.read(words)
 
@@ -86,7 +88,11 @@ def test_law_what_is_read_without_click_is_what_click_reads(words: list[str]) ->
         [*PLAIN, "--jobs", "x"],
         [*PLAIN, "--help"],
         [*PLAIN, "--", "x"],
-        [*PLAIN, "--workers", "2"],
+        [*PLAIN, "--workers", "-1"],
+        [*PLAIN, "--workers", "٢"],
+        [*PLAIN, "--workers", "9" * 10],
+        [*PLAIN, "--workers", "1", "--workers", "2"],
+        [*PLAIN, "--no-validate"],
         ["run", "", "in", "--out", "out"],
     ],
 )
@@ -106,7 +112,7 @@ def test_a_mistake_is_told_the_same_whether_click_was_asked_or_not(plant: Plant)
     farm = plant({"a.txt": "words\n"})
 
     short = farm.onward("run", farm.pipeline, "nowhere", "--out", "out")
-    long = farm.onward("run", farm.pipeline, "nowhere", "--out", "out", "--workers", "1")
+    long = farm.onward("run", farm.pipeline, "nowhere", "--out", "out", "--validate")
 
     assert (short.code, short.stdout, short.stderr) == (long.code, long.stdout, long.stderr)
     assert short.code == 2
@@ -123,7 +129,7 @@ def test_a_stream_that_is_not_utf_8_still_gets_its_lines(plant: Plant) -> None:
     assert "1 processed" in ran.stdout
 
 
-@pytest.mark.parametrize("more", [(), ("--workers", "1")], ids=["usual", "click"])
+@pytest.mark.parametrize("more", [(), ("--validate",)], ids=["usual", "click"])
 def test_a_reader_that_has_seen_enough_is_no_failed_item(more: tuple[str, ...], plant: Plant) -> None:
     farm = plant({"a.txt": "words\n"})
     reader, writer = os.pipe()

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from farm import Farm, assert_counts_add_up
+from onward.disk.early_looks import EarlyLooks
 from onward.engine.batch import Batch
 from onward.engine.options import Options
 from onward.pipelines import find_pipeline
@@ -113,11 +114,18 @@ class Field:
     def plan(self) -> dict[str, Any]:
         return self.batch().plan().document()
 
-    def run(self) -> dict[str, Any]:
+    def run(self, early: EarlyLooks | None = None) -> dict[str, Any]:
         os.environ["TOY_LOG"] = str(self.farm.log)
         self.farm.forget_effects()
-        with self.batch().run() as outcome:
+        with self.batch().run(early=early) as outcome:
             return outcome.document()
+
+    def seen_early(self) -> EarlyLooks:
+        """Look at everything as it is now."""
+        early = EarlyLooks(str(self.farm.input), str(self.farm.out))
+        if early._pid:
+            os.waitid(os.P_PID, early._pid, os.WEXITED | os.WNOWAIT)
+        return early
 
 
 def damage(path: Path, how: str) -> None:
@@ -169,6 +177,41 @@ def test_a_plan_is_what_the_run_does_and_the_run_does_what_is_needed(rounds: lis
         check_against_fresh(field, Path(folder) / "fresh")
 
 
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+@given(rounds=st.lists(st.tuples(*[st.lists(CHANGES, max_size=4)] * 2), min_size=1, max_size=4))
+def test_a_run_that_looked_early_does_what_is_needed_of_what_was_changed_by_then(rounds: list[Any]) -> None:
+    """Another run ends between the look and the run, and changes come in between, which may be left to the next."""
+    with tempfile.TemporaryDirectory() as folder:
+        field = Field(Path(folder) / "farm")
+        field.run()
+        for before, between in rounds:
+            for change in before:
+                field.change(*change)
+            with field.seen_early() as early:
+                check_round(field, early)
+            with field.seen_early() as stale:
+                for change in between:
+                    field.change(*change)
+                field.done(field.due())
+                field.run()
+                for change in before:
+                    field.change(*change)
+                due = field.due()
+                field.run(stale)
+                assert set(field.farm.executions()) <= due
+                assert set(field.farm.executions().values()) <= {1}
+                field.done(set(field.farm.executions()))
+            check_round(field)
+        check_against_fresh(field, Path(folder) / "fresh")
+
+
+@pytest.mark.long
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+@given(rounds=st.lists(st.tuples(*[st.lists(CHANGES, max_size=4)] * 2), min_size=1, max_size=6))
+def test_the_law_of_early_looks_at_length(rounds: list[Any]) -> None:
+    test_a_run_that_looked_early_does_what_is_needed_of_what_was_changed_by_then.hypothesis.inner_test(rounds)
+
+
 @pytest.mark.long
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 @given(rounds=st.lists(st.lists(CHANGES, min_size=1, max_size=8), min_size=1, max_size=8))
@@ -176,12 +219,12 @@ def test_the_law_of_change_at_length(rounds: list[list[Any]]) -> None:
     test_a_plan_is_what_the_run_does_and_the_run_does_what_is_needed.hypothesis.inner_test(rounds)
 
 
-def check_round(field: Field) -> None:
+def check_round(field: Field, early: EarlyLooks | None = None) -> None:
     due = field.due()
     before = {name: (field.farm.out / output(name)).exists() for name in field.texts}
 
     planned = field.plan()
-    ran = field.run()
+    ran = field.run(early)
 
     assert decisions(planned) == decisions(ran)
     assert {key for key, action, _ in decisions(ran) if action in ("process", "retry")} == due

@@ -12,6 +12,7 @@ from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from onward.disk.early_looks import EarlyLooks
     from onward.engine.batch import Batch
     from onward.engine.pipeline import Pipeline
 
@@ -19,9 +20,11 @@ DAYS = ("date", "backfill", "since_last", "allow_open")
 """Flags that stand for settings of the same name, in a pipeline that has them."""
 
 
-def run(pipeline: str, place: str, out: str, *, as_json: bool = False, **options: Any) -> int:
+def run(
+    pipeline: str, place: str, out: str, *, as_json: bool = False, early: EarlyLooks | None = None, **options: Any
+) -> int:
     """Do what is new or changed in the foreground; return the exit code."""
-    return perform(prepare(pipeline, place, out, **options), as_json=as_json)
+    return perform(prepare(pipeline, place, out, **options), as_json=as_json, early=early)
 
 
 def prepare(pipeline: str, place: str, out: str, assignments: Sequence[str] = (), **options: Any) -> Batch:
@@ -53,14 +56,14 @@ def prepare(pipeline: str, place: str, out: str, assignments: Sequence[str] = ()
     return batch
 
 
-def perform(batch: Batch, *, as_json: bool) -> int:
+def perform(batch: Batch, *, as_json: bool, early: EarlyLooks | None = None) -> int:
     """Run a batch until it ends or is told to; return the exit code."""
     from onward.cli import render
     from onward.runs.signals import Signals
 
     with Signals() as signals:
         try:
-            with render.watcher(quiet=as_json) as watcher, batch.run(signals, watcher) as outcome:
+            with render.watcher(quiet=as_json) as watcher, batch.run(signals, watcher, early) as outcome:
                 render.run(outcome, as_json=as_json)
                 sys.stdout.flush()
                 code = render.exit_code(outcome.head)

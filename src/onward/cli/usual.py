@@ -7,10 +7,15 @@ left to the command in `run.py`, to which the same words mean the same: tests/cl
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import Any
+
+TYPE_CHECKING = False  # as type checkers read it, without the import
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
 
 _TEXTS = {"--out": "out", "--job": "job", "--state": "state", "--config": "config_file", "--run-name": "run_name"}
+_NUMBERS = {"--workers": "workers"}
+_DIGITS_MAX = 9
 _FLAGS = {"--full": "full", "--rehash": "rehash", "--json": "as_json"}
 
 
@@ -28,6 +33,11 @@ def read(words: Sequence[str]) -> dict[str, Any] | None:
             if not value or value.startswith("-") or _TEXTS[name] in given:
                 return None
             given[_TEXTS[name]] = value
+        elif name in _NUMBERS:
+            value = value if equals else next(rest, "")
+            if not (value.isascii() and value.isdigit() and len(value) <= _DIGITS_MAX) or _NUMBERS[name] in given:
+                return None
+            given[_NUMBERS[name]] = int(value)
         elif word in _FLAGS:
             given[_FLAGS[word]] = True
         elif not word or word.startswith("-"):

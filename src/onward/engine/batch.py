@@ -41,6 +41,7 @@ from onward.runs.outlet import Outlet, given_again, is_url, outlet, scratch_fold
 from onward.runs.workspace import Workspace, default_job_name, find
 
 if TYPE_CHECKING:
+    from onward.disk.early_looks import EarlyLooks
     from onward.engine.commands.quarantine import Waiting
     from onward.engine.commit import Finished
     from onward.engine.manifest_exchange import ManifestExchange
@@ -197,8 +198,15 @@ class Batch:
     # -- run
 
     @contextmanager
-    def run(self, stop: Stop | None = None, watcher: Watcher | None = None) -> Iterator[Answer]:
+    def run(
+        self, stop: Stop | None = None, watcher: Watcher | None = None, early: EarlyLooks | None = None
+    ) -> Iterator[Answer]:
         """Do what is new or changed; the answer's items are read from the ledger while the block lasts.
+
+        Args:
+            stop: Says when to end before all is done.
+            watcher: Told how it goes.
+            early: Looks at the input and the output that were begun already.
 
         Raises:
             JobBusy: Another process holds the job.
@@ -286,6 +294,7 @@ class Batch:
                         on_pressure=pressure,
                         write_artifacts=write_artifacts,
                         exchange=exchange,
+                        early=early,
                     )
                 finally:
                     reporting.close()

@@ -7,9 +7,10 @@ something about it moved; bytes are read only where a signature moved. The rule 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from itertools import islice
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from onward.engine.scan import NOTHING_CACHED, Cached, ContainerState, Moved, Unmoved, scan
 from onward.engine.sink import Sink
@@ -22,6 +23,9 @@ from onward.model.item import BY_HAND, is_evidence
 from onward.model.reason import REOPENED, Action, Reason, is_change
 from onward.model.record import Item, Known, Version, to_digest
 from onward.model.states import ItemState
+
+if TYPE_CHECKING:
+    from onward.disk.early_looks import EarlyLooks
 
 _LOAD_WHOLE_FROM = 0.25
 """From this share of a container's items on, reading the whole container is cheaper than one look-up each."""
@@ -107,6 +111,7 @@ class Plan:
     Attributes:
         expected: How many items the last run saw; 0 when nothing says.
         close_in_child: Lets go of the parent's locks in a child process.
+        early: Looks that were begun before, or None.
         ready: Containers whose items are all decided and need no work, but whose memory changed.
         problems: Containers that could not be looked at.
         counts: Complete when the walk is.
@@ -126,6 +131,7 @@ class Plan:
         now: int,
         expected: int,
         close_in_child: Callable[[], None],
+        early: EarlyLooks | None = None,
     ) -> None:
         self.ledger = ledger
         self.job_id = job_id
@@ -138,6 +144,7 @@ class Plan:
         self.now = now
         self.expected = expected
         self.close_in_child = close_in_child
+        self.early = early
         self._recalls = source if isinstance(source, RecallsVersions) else None
         self.counts = PlanCounts()
         self.ready: list[ContainerState] = []
@@ -146,8 +153,12 @@ class Plan:
     def __iter__(self) -> Iterator[Planned]:
         """Walk the source once; yields every item that is not skipped as unchanged, container by container."""
         containers = {row.key: row.id for row in self.ledger.containers(self.job_id)} if self.job_id else {}
-        if self.expected >= _LOOK_AHEAD_FROM:
-            self.sink.look_ahead(list(containers), self.close_in_child)
+        left = list(containers)
+        if self.early is not None:
+            self.early.end()
+            left = [key for key in containers if self.early.glimpse(os.fsencode(key)) is None]
+        if self.expected * len(left) >= _LOOK_AHEAD_FROM * len(containers) > 0:
+            self.sink.look_ahead(left, self.close_in_child)
         seen: set[str] = set()
         for found in scan(
             self.source,
@@ -159,6 +170,7 @@ class Plan:
             counted=lambda key: self.ledger.count_in(containers[key]),
             stale_recipes=self.today.stale,
             trusts_signatures=self._trusts(),
+            early=self.early,
         ):
             if isinstance(found, ScanProblem):
                 self.problems.append(found)

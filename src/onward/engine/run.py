@@ -30,6 +30,7 @@ from onward.model.states import ItemState, RunStatus
 from onward.runs.control import ending_of, refuse_held_back, status_when_lifted
 
 if TYPE_CHECKING:
+    from onward.disk.early_looks import EarlyLooks
     from onward.engine.cashier import Cashier
     from onward.engine.commit import Committer, Finished
     from onward.engine.executor import Executor
@@ -187,7 +188,9 @@ class Ended(NamedTuple):
     problems: Sequence[tuple[str, str]]
 
 
-def make_plan(pipeline: Pipeline, ledger: Reader, job_id: int, request: Request) -> Plan:
+def make_plan(
+    pipeline: Pipeline, ledger: Reader, job_id: int, request: Request, early: EarlyLooks | None = None
+) -> Plan:
     """Return the walk that `plan` prints and `run` performs."""
     past = {row.id: read_recipe(row) for row in ledger.recipes(job_id)} if job_id else {}
     return Plan(
@@ -202,6 +205,7 @@ def make_plan(pipeline: Pipeline, ledger: Reader, job_id: int, request: Request)
         now=clock.now(),
         expected=_expected(ledger, job_id) if job_id else 0,
         close_in_child=request.close_in_child,
+        early=early,
     )
 
 
@@ -268,6 +272,7 @@ def run(
     on_pressure: Callable[[float, int], None],
     write_artifacts: Callable[[Ended], str],
     exchange: ManifestExchange | None = None,
+    early: EarlyLooks | None = None,
 ) -> Ended:
     """Do what is new or changed; return when all is done or the run was told to end.
 
@@ -286,6 +291,7 @@ def run(
         on_pressure: Told that memory is short: how many MB are used, and how many workers there may be from now on.
         write_artifacts: Leaves the run's report and returns its folder; called before the run is closed.
         exchange: Tells what others did, before anything is planned.
+        early: Looks at the input and the output that were begun before.
 
     Raises:
         JobPaused: A pause stands; nothing was started.
@@ -308,7 +314,7 @@ def run(
         pruned = bury(ledger, job, pipeline, left, this) if left else []
         if exchange is not None:
             exchange.adopt(ledger, job, this.id)
-        plan = make_plan(pipeline, ledger, job.id, request)
+        plan = make_plan(pipeline, ledger, job.id, request, early)
         tally = Tally(plan.counts)
         tally.bury(pruned)
 

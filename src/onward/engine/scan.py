@@ -10,11 +10,14 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from hashlib import sha256
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from onward.engine.sink import Sink
-from onward.engine.source import Listing, ScanProblem, Source
+from onward.engine.sink import MirrorsContainers, Sink
+from onward.engine.source import EarlyListing, Listing, ScanProblem, Source, TakesEarlyLooks
 from onward.ledger.base import Mark, SignatureRow
+
+if TYPE_CHECKING:
+    from onward.disk.early_looks import EarlyLooks
 
 
 class Cached(NamedTuple):
@@ -157,6 +160,7 @@ def scan(
     counted: Callable[[str], int],
     stale_recipes: frozenset[int],
     trusts_signatures: bool,
+    early: EarlyLooks | None = None,
 ) -> Iterator[Moved | Unmoved | ScanProblem]:
     """Look at every container once.
 
@@ -170,27 +174,56 @@ def scan(
         counted: How many items a container had, by its key; asked where a listing that did not move cannot tell.
         stale_recipes: Recipes that are not what they would be today.
         trusts_signatures: False looks into every container.
+        early: Looks that were taken before the job was held. They can only say that a container did not move: of any
+            other they know nothing that the ledger, which has been mended since, does not know better.
     """
-    for listing in source.scan(place, leave_out=leave_out):
+
+    def unmoved(listing: Listing | EarlyListing, mark: Mark | None, outputs: bytes) -> Unmoved | None:
+        if (
+            mark is None
+            or not trusts_signatures
+            or mark.unsettled != "[]"
+            or listing.has_problems
+            or not stale_recipes.isdisjoint(json.loads(mark.recipes))
+            or mark.mark != mark_of(listing.packed, outputs)
+        ):
+            return None
+        gone = json.loads(mark.gone)
+        count = counted(listing.key) - len(gone) if listing.count is None else listing.count
+        return Unmoved(listing.key, count, gone)
+
+    for found in _listings(source, sink, place, leave_out, early):
+        listing: Listing | ScanProblem | None
+        if isinstance(found, EarlyListing):
+            as_left = unmoved(found, marked(found.key), found.outputs)
+            if as_left is not None:
+                yield as_left
+                continue
+            listing = found.again()
+        else:
+            listing = found
+        if listing is None:
+            continue
         if isinstance(listing, ScanProblem):
             yield listing
             continue
         mark = marked(listing.key)
         outputs = sink.look(listing.key)
-        if (
-            mark is not None
-            and trusts_signatures
-            and mark.unsettled == "[]"
-            and not listing.has_problems
-            and stale_recipes.isdisjoint(json.loads(mark.recipes))
-            and mark.mark == mark_of(listing.packed, outputs)
-        ):
-            gone = json.loads(mark.gone)
-            count = counted(listing.key) - len(gone) if listing.count is None else listing.count
-            yield Unmoved(listing.key, count, gone)
-        else:
-            row = None if mark is None else remembered(listing.key)
-            yield Moved(listing, row, outputs, source, sink)
+        yield unmoved(listing, mark, outputs) or Moved(
+            listing, None if mark is None else remembered(listing.key), outputs, source, sink
+        )
+
+
+def _listings(
+    source: Source, sink: Sink, place: str, leave_out: Sequence[str], early: EarlyLooks | None
+) -> Iterator[Listing | EarlyListing | ScanProblem]:
+    if early is not None and isinstance(source, TakesEarlyLooks) and _mirrors(sink):
+        return source.scan_with(early, place, leave_out=leave_out)
+    return source.scan(place, leave_out=leave_out)
+
+
+def _mirrors(sink: Sink) -> bool:
+    return isinstance(sink, MirrorsContainers) and sink.mirrors_containers
 
 
 def mark_of(inputs: bytes, outputs: bytes) -> bytes:

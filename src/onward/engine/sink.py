@@ -124,6 +124,15 @@ class Sink(Protocol):
 
 
 @runtime_checkable
+class MirrorsContainers(Protocol):
+    """What a sink can be besides, when the results of a container are files in the output folder of the same name."""
+
+    @property
+    def mirrors_containers(self) -> bool:
+        """Say whether `look` is `disk.walk.look_at_outputs` of that folder."""
+
+
+@runtime_checkable
 class SharesItsPlace(Protocol):
     """What a sink can be besides, when results of several jobs, of any ledger, stand side by side in one place."""
 

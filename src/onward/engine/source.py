@@ -6,13 +6,14 @@ What only some sources can do besides is a protocol of its own, looked for where
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from onward import clock
 from onward.model.states import RunStatus
 
 if TYPE_CHECKING:
+    from onward.disk.early_looks import EarlyLooks
     from onward.model.record import Job
 
 
@@ -201,6 +202,41 @@ class Source(Protocol):
 
     def is_racy(self, signature: bytes, looked_at_ns: int) -> bool:
         """Say whether a signature was taken too soon after a change to be trusted."""
+
+
+class EarlyListing:
+    """A look at one container, and at its outputs, that was taken before the job was held.
+
+    Attributes:
+        key: As `Listing.key`.
+        packed: As `Listing.packed`.
+        count: As `Listing.count`.
+        outputs: What `Sink.look` would have said.
+        again: Looks at the container now; None when it is not there any more, or has nothing that is wanted.
+    """
+
+    __slots__ = ("again", "count", "key", "outputs", "packed")
+
+    has_problems = False
+
+    def __init__(
+        self, key: str, packed: bytes, count: int, outputs: bytes, again: Callable[[], Listing | ScanProblem | None]
+    ) -> None:
+        self.key = key
+        self.packed = packed
+        self.count = count
+        self.outputs = outputs
+        self.again = again
+
+
+@runtime_checkable
+class TakesEarlyLooks(Protocol):
+    """What a source can do besides, when its containers are folders that were looked at before the run began."""
+
+    def scan_with(
+        self, early: EarlyLooks, place: str, *, leave_out: Sequence[str]
+    ) -> Iterator[Listing | EarlyListing | ScanProblem]:
+        """Look at every container as `scan` does, but for those of which something was seen early."""
 
 
 @runtime_checkable

@@ -74,6 +74,7 @@ class FileSink(StagedFiles):
 
     names_by_stem = True
     has_one_writer = False
+    mirrors_containers = True
     has_files_at_outputs = True
     """Whoever looks at an output's path sees the output; False where the sink is to be asked."""
 

@@ -14,15 +14,21 @@ import stat
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import translate
+from functools import partial
 from operator import methodcaller
-from typing import IO
+from typing import IO, TYPE_CHECKING, TypeVar
 
 from onward import clock
 from onward.disk import walk
 from onward.disk.hashing import compute_file_hash, hash_bytes, hash_files
-from onward.engine.source import Entry, Reading, ScanProblem
+from onward.engine.source import EarlyListing, Entry, Reading, ScanProblem
 from onward.errors import InputUnreadable, ItemChanged, ItemVanished, PipelineInvalid, UsageError
 from onward.model.item import Signature, key_from_bytes, printable
+
+if TYPE_CHECKING:
+    from onward.disk.early_looks import EarlyLooks
+
+Found = TypeVar("Found")
 
 _WHOLE_MAX = 256 * 1024 * 1024
 _MANY = 0.25
@@ -63,6 +69,7 @@ class FileSource:
         self._filters = [_Pattern(pattern) for pattern in patterns]
         self._everywhere = all(f.is_everywhere for f in self._filters)
         self._any_name = _either([f.name for f in self._filters])
+        self._takes_hidden = any(f.name.startswith(".") for f in self._filters)
         self._hidden_name = _either([f.name for f in self._filters if f.name.startswith(".")])
 
     def check(self, place: str) -> None:
@@ -83,33 +90,69 @@ class FileSource:
     def scan(self, place: str, *, leave_out: Sequence[str]) -> Iterator[FolderListing | ScanProblem]:
         """Look at the input folder and every folder below it that a pattern can reach."""
         root = os.path.realpath(os.fsencode(place))
+        spelled: dict[str, bytes] = {}
+        return self._walk(root, leave_out, lambda folder: self._look(root, folder, spelled))
+
+    def scan_with(
+        self, early: EarlyLooks, place: str, *, leave_out: Sequence[str]
+    ) -> Iterator[FolderListing | EarlyListing | ScanProblem]:
+        """Look at the same folders as `scan`, but for those of which something was seen early."""
+        root = os.path.realpath(os.fsencode(place))
+        spelled: dict[str, bytes] = {}
+
+        def look(folder: bytes) -> tuple[FolderListing | EarlyListing | ScanProblem | None, Sequence[bytes]]:
+            seen = early.glimpse(folder)
+            if seen is None or self._takes_hidden or _may_be_spelled_twice(folder):
+                return self._look(root, folder, spelled)
+            packed, count = seen.matching(self._matches(folder))
+            if not count:
+                return None, seen.folders
+            again = partial(self._look, root, folder, spelled)
+            return EarlyListing(key_from_bytes(folder), packed, count, seen.outputs, lambda: again()[0]), seen.folders
+
+        return self._walk(root, leave_out, look)
+
+    def _walk(
+        self, root: bytes, leave_out: Sequence[str], look: Callable[[bytes], tuple[Found | None, Sequence[bytes]]]
+    ) -> Iterator[Found]:
         excluded = {os.path.realpath(os.fsencode(folder)) for folder in leave_out} - {root}
         waiting = [b""]
-        spelled: dict[str, bytes] = {}
         while waiting:
-            relative = waiting.pop()
-            folder = os.path.join(root, relative) if relative else root
-            matches = self._any_name if self._everywhere else self._names_in(relative)
-            looked_at_ns = clock.now_ns()
-            try:
-                seen = walk.look(folder, matches, root=root)
-            except FileNotFoundError:
-                continue  # removed since its parent was listed
-            except OSError as error:
-                yield ScanProblem(key_from_bytes(relative), error.strerror or str(error))
-                continue
-            walk.leave_out_hidden(seen, self._hidden_name)
-            if seen.records or seen.problems:
-                listing = FolderListing(relative, seen, looked_at_ns)
-                if not relative.isascii() or b"\\" in relative:
-                    listing.is_twin = spelled.setdefault(listing.key, relative) != relative
-                yield listing
-            for name in reversed(seen.folders):
+            folder = waiting.pop()
+            found, below = look(folder)
+            if found is not None:
+                yield found
+            for name in reversed(below):
                 if name.startswith(b"."):
                     continue
-                below = relative + b"/" + name if relative else name
-                if self._reaches(below) and (not excluded or os.path.join(root, below) not in excluded):
-                    waiting.append(below)
+                relative = folder + b"/" + name if folder else name
+                if self._reaches(relative) and (not excluded or os.path.join(root, relative) not in excluded):
+                    waiting.append(relative)
+
+    def _look(
+        self, root: bytes, folder: bytes, spelled: dict[str, bytes]
+    ) -> tuple[FolderListing | ScanProblem | None, Sequence[bytes]]:
+        """Look at one folder; return what is to be told of it, and the names of the folders in it, sorted."""
+        looked_at_ns = clock.now_ns()
+        try:
+            seen = walk.look(os.path.join(root, folder) if folder else root, self._matches(folder), root=root)
+        except FileNotFoundError:
+            return None, ()  # removed since its parent was listed
+        except OSError as error:
+            return ScanProblem(key_from_bytes(folder), error.strerror or str(error)), ()
+        walk.leave_out_hidden(seen, self._hidden_name)
+        if not seen.records and not seen.problems:
+            return None, seen.folders
+        listing = self._listing(folder, seen, looked_at_ns)
+        if _may_be_spelled_twice(folder):
+            listing.is_twin = spelled.setdefault(listing.key, folder) != folder
+        return listing, seen.folders
+
+    def _listing(self, folder: bytes, seen: walk.Look, looked_at_ns: int) -> FolderListing:
+        return FolderListing(folder, seen, looked_at_ns)
+
+    def _matches(self, folder: bytes) -> walk.NameFilter:
+        return self._any_name if self._everywhere else self._names_in(folder)
 
     def remember(
         self, records: Iterable[tuple[str, bytes]], container: str, kept: Sequence[bytes] = ()
@@ -165,6 +208,11 @@ class FileSource:
 
     def _reaches(self, folder: bytes) -> bool:
         return self._everywhere or any(f.reaches(folder) for f in self._filters)
+
+
+def _may_be_spelled_twice(folder: bytes) -> bool:
+    """Say whether another folder may have the same key: only names that a key does not spell as they are can."""
+    return not folder.isascii() or b"\\" in folder
 
 
 class _Pattern:

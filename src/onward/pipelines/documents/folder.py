@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from onward.disk import walk
-from onward.engine.source import Entry, ScanProblem
+from onward.engine.source import Entry
 from onward.engine.sources.file_source import FileReading, FileSource, FolderListing
 from onward.errors import InputRefused, SettingInvalid
 from onward.model.item import printable
@@ -64,16 +64,11 @@ class DocumentFolder(FileSource):
         super().__init__([f"**/*{suffix}" for suffix in with_both_cases(suffixes_of(settings))])
         self._bytes_max = int(float(settings["max_file_mb"]) * _MB)
 
-    def scan(self, place: str, *, leave_out: Sequence[str]) -> Iterator[FolderListing | ScanProblem]:
-        """Look at the input folder and every folder below it; a file that is too large has a problem."""
-        for found in super().scan(place, leave_out=leave_out):
-            if isinstance(found, FolderListing) and self._has_large(found):
-                yield BoundedListing(found, self._bytes_max)
-            else:
-                yield found
-
-    def _has_large(self, listing: FolderListing) -> bool:
-        return any(_size(signature) > self._bytes_max for _, signature in walk.parse(listing.packed))
+    def _listing(self, folder: bytes, seen: walk.Look, looked_at_ns: int) -> FolderListing:
+        """Return a look at one folder; a file that is too large has a problem."""
+        if any(_size(signature) > self._bytes_max for _, signature in walk.parse(seen.packed)):
+            return BoundedListing(folder, seen, looked_at_ns, self._bytes_max)
+        return super()._listing(folder, seen, looked_at_ns)
 
     def open(self, place: str, key: str, locator: bytes) -> DocumentReading:
         """Open one file for a worker."""
@@ -85,8 +80,8 @@ class BoundedListing(FolderListing):
 
     has_problems = True
 
-    def __init__(self, seen: FolderListing, bytes_max: int) -> None:
-        self.__dict__.update(seen.__dict__)
+    def __init__(self, folder: bytes, seen: walk.Look, looked_at_ns: int, bytes_max: int) -> None:
+        super().__init__(folder, seen, looked_at_ns)
         self._bytes_max = bytes_max
 
     def entries(self) -> Iterator[Entry]:
