@@ -20,10 +20,12 @@ ONLY_WITH_WORK = {
 ONLY_FOR_ITS_COMMAND = {
     "onward.engine.commands.quarantine", "onward.engine.tombstone", "onward.ledger.audit", "onward.ledger.archive_file",
     "onward.ledger.diagnosis", "onward.ledger.memory", "onward.engine.code.version", "onward.cli.group",
+    "onward.engine.code.dependencies",
 }
 HEAVY = {
     "dataclasses", "pathlib", "urllib.parse", "traceback", "subprocess", "gzip", "rich", "msgspec", "psutil", "random",
     "tomllib", "click", "inspect", "threading", "datetime", "uuid", "platform", "gettext", "heapq",
+    "importlib.metadata",
 }
 BEFORE_THE_FIRST_LOOK = {"typing", "enum", "re", "collections", "functools", "contextlib", "hashlib", "importlib"}
 
@@ -44,7 +46,7 @@ from onward import Pipeline, files, text_files
 def read(item):
     return item.read_text()
 
-toy = Pipeline("toy", source=files("*.txt"), steps=[read], sink=text_files())
+toy = Pipeline("toy", source=files("*.txt"), steps=[read], sink=text_files(), depends=["apsw"])
 """
 
 

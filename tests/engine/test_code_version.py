@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from code_samples import FILES, REGISTRY, STEPS, edited, fresh, version_in_a_process, version_of, write
 
-from onward.engine.code.version import CodeReader, code_version, dependency_versions, files_are_unchanged
+from onward.engine.code.dependencies import dependency_versions
+from onward.engine.code.version import CodeReader, code_version, files_are_unchanged
 from onward.errors import PipelineInvalid
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from reader import LINES
 
-from onward.engine.code.version import dependency_versions
+from onward.engine.code.dependencies import dependency_versions
 from onward.errors import PipelineInvalid
 from onward.pipelines import find_pipeline
 from onward.pipelines.articles.measured.accuracy import main

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Mapping
 from types import FunctionType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,6 +18,13 @@ from onward.ledger.base import Reader
 
 if TYPE_CHECKING:
     from onward.engine.code.version import CodeReader, CodeVersion
+
+
+_LIBRARIES = "depends="
+"""What is remembered of the libraries: it holds as long as nothing came to or left a folder that Python imports from.
+
+Whatever an installer does, it makes or removes a folder there that has the version in its name.
+"""
 
 
 class CodePart(NamedTuple):
@@ -63,8 +71,20 @@ def code_part(pipeline: Pipeline, ledger: Reader, *, validates: bool = True) -> 
             version = reader.version(step, version=pipeline.version)
             steps[part] = version.digest
             fresh[part] = (key, version.digest, version.files_reached)
+    libraries: Mapping[str, str] = {}
+    if pipeline.depends:
+        key = json.dumps([*pipeline.depends, *sys.path])
+        known = remembered.get(_LIBRARIES)
+        if known is not None and known[0] == key and all(_is_unchanged(*file) for file in known[2]):
+            libraries = json.loads(known[1])
+        else:
+            from onward.engine.code.dependencies import dependency_versions
+
+            seen = [_seen(folder) for folder in sys.path]
+            libraries = dependency_versions(pipeline.depends)
+            fresh[_LIBRARIES] = (key, json.dumps(libraries), seen)
     memo = (name, json.dumps({**remembered, **fresh}).encode()) if fresh else None
-    return CodePart(steps, _libraries(pipeline.depends), memo)
+    return CodePart(steps, libraries, memo)
 
 
 def _plain_key(step: object, file: str | None) -> str | None:
@@ -81,20 +101,16 @@ def _plain_key(step: object, file: str | None) -> str | None:
 
 
 def _is_unchanged(path: str, size_bytes: int, mtime_ns: int, ctime_ns: int) -> bool:
-    """Say whether a source file is as it was; a size of -1 says that it was not there."""
+    """Say whether a file or folder is as it was; a size of -1 says that it was not there."""
+    return _seen(path) == (path, size_bytes, mtime_ns, ctime_ns)
+
+
+def _seen(path: str) -> tuple[str, int, int, int]:
     try:
-        st = os.stat(path)
+        st = os.stat(path or ".")
     except OSError:
-        return size_bytes == -1
-    return (st.st_size, st.st_mtime_ns, st.st_ctime_ns) == (size_bytes, mtime_ns, ctime_ns)
-
-
-def _libraries(names: Sequence[str]) -> Mapping[str, str]:
-    if not names:
-        return {}
-    from onward.engine.code.version import dependency_versions
-
-    return dependency_versions(names)
+        return path, -1, 0, 0
+    return path, st.st_size, st.st_mtime_ns, st.st_ctime_ns
 
 
 def code_versions(pipeline: Pipeline) -> Mapping[str, CodeVersion]:

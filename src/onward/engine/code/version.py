@@ -3,7 +3,7 @@
 An edited helper two modules away changes the digest of the steps that reach it and of no other; a comment, a
 docstring, an annotation of a function or another layout changes none. The digest depends on no path, no import order
 and no hash seed. First-party is the step's own top-level package and the folders given as `roots`; what a library does
-is declared with `depends=` and counts by its version. How code is read stands in `engine/code/`.
+is declared with `depends=` and counts by its version (`dependencies.py`). How code is read stands in `engine/code/`.
 
 What a step holds (bound arguments, the state of an instance, closed-over values) counts as it is when the digest is
 made: make it before the work begins.
@@ -12,12 +12,10 @@ made: make it before the work begins.
 from __future__ import annotations
 
 import gc
-import importlib.metadata
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from types import MappingProxyType
 
 from onward.engine.code.first_party import FirstParty
@@ -29,7 +27,6 @@ from onward.engine.code.source import FileSeen
 from onward.engine.code.spelling import Spelling, digest
 from onward.engine.code.values import Holdings, Piece, owners_of
 from onward.engine.pipeline import step_name
-from onward.errors import PipelineInvalid
 
 __all__ = [
     "CodeReader",
@@ -37,13 +34,9 @@ __all__ = [
     "FileSeen",
     "Unresolved",
     "code_version",
-    "dependency_versions",
     "files_are_unchanged",
     "step_name",
 ]
-
-
-_FILES = ":files"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,58 +131,6 @@ def code_version(
 def files_are_unchanged(files: Iterable[tuple[str, int, int, int]]) -> bool:
     """Say whether every file still has the signature that it had when it was read (or is still not there)."""
     return all(FileSeen.now(path) == (path, *signature) for path, *signature in files)
-
-
-def dependency_versions(names: Iterable[str]) -> dict[str, str]:
-    """Return the installed version of each library in `names`, sorted by name.
-
-    Args:
-        names: Names of distributions (`beautifulsoup4`) or of what they provide (`bs4`), as declared with `depends=`.
-            `name:files` counts the digests of its files too, as the installer recorded them: for a library that is
-            data, such as a model, whose version says little.
-
-    Raises:
-        PipelineInvalid: One of them is not installed.
-    """
-    return {name: _dependency_version(name) for name in sorted(set(names))}
-
-
-@cache
-def _installed(name: str) -> str:
-    """Return the version of a distribution: what is loaded stays loaded, whatever is installed meanwhile."""
-    return importlib.metadata.version(name)
-
-
-def _dependency_version(name: str) -> str:
-    if name.endswith(_FILES):
-        name = name.removesuffix(_FILES)
-        return f"{_dependency_version(name)} {_files_digest(name)}"
-    try:
-        return _installed(name)
-    except (importlib.metadata.PackageNotFoundError, ValueError):
-        pass
-    providers = sorted(set(importlib.metadata.packages_distributions().get(name, ())))
-    if not providers:
-        raise PipelineInvalid(
-            f"The library '{name}', declared with depends=, is not installed. Install it in this environment, "
-            f"or take it out of depends= if no step needs it."
-        )
-    return " ".join(f"{provider}=={importlib.metadata.version(provider)}" for provider in providers)
-
-
-def _files_digest(name: str) -> str:
-    """Return one digest of the files that a distribution installed; what the installer adds of its own is left out."""
-    try:
-        files = importlib.metadata.files(name) or []
-    except importlib.metadata.PackageNotFoundError:
-        providers = sorted(set(importlib.metadata.packages_distributions().get(name, ())))
-        files = [file for provider in providers for file in importlib.metadata.files(provider) or []]
-    recorded: list[Spelling] = [
-        [file.as_posix(), f"{file.hash.mode}={file.hash.value}"]
-        for file in sorted(files)
-        if file.hash is not None and not file.parts[0].endswith(".dist-info")
-    ]
-    return digest(["onward.files/1", recorded])
 
 
 def _version(
