@@ -170,7 +170,12 @@ UNKNOWN = bytes(_WIDTH)
 
 def parse(packed: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Return name and packed signature of each record in `packed`, in order."""
-    return _parse(packed, _WIDTH)
+    at, end = 0, len(packed)
+    while at < end:
+        nul = packed.index(b"\0", at)
+        stop = nul + 1 + _WIDTH
+        yield packed[at:nul], packed[nul + 1 : stop]
+        at = stop
 
 
 def records(packed: bytes) -> list[bytes]:
@@ -183,15 +188,6 @@ def records(packed: bytes) -> list[bytes]:
         found.append(packed[at:stop])
         at = stop
     return found
-
-
-def _parse(packed: bytes, width: int) -> Iterator[tuple[bytes, bytes]]:
-    at, end = 0, len(packed)
-    while at < end:
-        nul = packed.index(b"\0", at)
-        stop = nul + 1 + width
-        yield packed[at:nul], packed[nul + 1 : stop]
-        at = stop
 
 
 def look_at_outputs(folder: bytes) -> bytes:
@@ -256,9 +252,22 @@ def pack_output(size_bytes: int, mtime_ns: int) -> bytes:
 
 def pack_outputs(outputs: Iterable[tuple[str, bytes]]) -> bytes:
     """Return names and packed sizes and mtimes as `look_at_outputs` would."""
-    return b"".join(sorted(os.fsencode(name) + b"\0" + packed for name, packed in outputs))
+    pairs = list(outputs)
+    if not pairs:
+        return b""
+    # All names are spelled at once, here and in `parse_outputs`: one by one takes five times as long.
+    names = os.fsencode("\0".join([name for name, _ in pairs])).split(b"\0")
+    return b"".join(sorted([name + b"\0" + packed for name, (_, packed) in zip(names, pairs, strict=True)]))
 
 
 def parse_outputs(packed: bytes) -> dict[str, bytes]:
     """Return name → packed size and mtime of what `look_at_outputs` returned."""
-    return {os.fsdecode(name): values for name, values in _parse(packed, _SHORT_WIDTH)}
+    names, values = [], []
+    at, end = 0, len(packed)
+    find = packed.index
+    while at < end:
+        stop = find(b"\0", at)
+        names.append(packed[at:stop])
+        at = stop + 1 + _SHORT_WIDTH
+        values.append(packed[stop + 1 : at])
+    return dict(zip(os.fsdecode(b"\0".join(names)).split("\0"), values, strict=True)) if names else {}
