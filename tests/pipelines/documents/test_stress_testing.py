@@ -128,6 +128,37 @@ def test_threads_that_share_a_service_or_a_store_do_everything_once(tmp_path: Pa
     assert [histories[f"told-{number}.md"] for number in range(8)] == [3] * 8
 
 
+@pytest.mark.contract("S4-036")
+def test_a_name_can_be_asked_for_while_another_thread_ends_what_it_wrote(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    request.addfinalizer(lambda interval=sys.getswitchinterval(): sys.setswitchinterval(interval))
+    sys.setswitchinterval(1e-6)  # threads take turns so often that every order happens
+    place = Place(tmp_path, {})
+    shared = place.service()
+    store_file_version("told.md", "text", "2025-01-01T00:00:00Z", store=shared)
+    over = threading.Event()
+    names: set[str] = set()
+
+    def ask() -> None:
+        while not over.is_set():
+            names.add(shared.index.key_of("told.md"))
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for number in range(60):
+            at = f"2025-02-01T00:00:{number:02}Z"
+            store_file_version("other.md", f"text {number}", at, store=shared)
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+    assert names == {"told.md"}
+
+
 INGEST = """
 import sys
 from onward import BatchIngestService

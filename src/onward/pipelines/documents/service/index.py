@@ -247,8 +247,12 @@ class Index:
         return _is_below(whole, self.place_of(whole))
 
     def _has(self, key: str) -> bool:
-        if self._hands is not None:
-            return self._hands.document(key) is not None
+        if self._alone.acquire(blocking=False):  # whoever holds the job asks its ledger; no other thread may
+            try:
+                if self._hands is not None:
+                    return self._hands.document(key) is not None
+            finally:
+                self._alone.release()
         with self.ledger() as found:
             return found is not None and found[0].document(found[1].id, key) is not None
 
