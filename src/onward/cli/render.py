@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
-    from onward.engine.commit import Finished
+    from onward.engine.outcomes import Finished
     from onward.engine.questions.doctor import Examination
     from onward.engine.questions.explain import Explanation
     from onward.engine.questions.verify import Verification

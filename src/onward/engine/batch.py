@@ -16,6 +16,7 @@ from onward.disk.lock import LockHeld
 from onward.engine.answer import Answer, run_lines
 from onward.engine.code.memo import code_part
 from onward.engine.executors import DEFAULT, find_executor, is_elsewhere
+from onward.engine.job_row import JobRow
 from onward.engine.options import Options
 from onward.engine.pipeline import Pipeline, Way
 from onward.engine.plan import Wish
@@ -25,9 +26,9 @@ from onward.engine.sink import tell_owner
 from onward.engine.source import KeepsTerms, take_terms
 from onward.engine.standing import Standing, Stop
 from onward.engine.watcher import NeverStop, Watcher
-from onward.errors import JobBusy, NotFound, OutputTaken, PipelineInvalid, SettingInvalid, UsageError
+from onward.errors import JobBusy, NotFound, PipelineInvalid, SettingInvalid, UsageError
 from onward.ledger.base import Lease, Ledger, Reader, empty_ledger, open_ledger
-from onward.model.config import is_secret, without_password
+from onward.model.config import without_password
 from onward.model.fingerprint import Recipe
 from onward.model.item import printable
 from onward.model.limits import Limits
@@ -38,13 +39,13 @@ from onward.runs import settings as sources
 from onward.runs.context import RunContext
 from onward.runs.metadata import RunMetadata
 from onward.runs.outlet import Outlet, given_again, is_url, outlet, scratch_folder
-from onward.runs.workspace import Workspace, default_job_name, find
+from onward.runs.workspace import Workspace, find
 
 if TYPE_CHECKING:
     from onward.disk.early_looks import EarlyLooks
     from onward.engine.commands.quarantine import Waiting
-    from onward.engine.commit import Finished
     from onward.engine.manifest_exchange import ManifestExchange
+    from onward.engine.outcomes import Finished
     from onward.engine.recover import Recovery
     from onward.engine.source import Source
     from onward.runs.budget import Budget
@@ -52,11 +53,6 @@ if TYPE_CHECKING:
 
 MANIFEST = ".manifest.json"
 """What a manifest is called, unless somebody says otherwise; stands in the input folder."""
-
-
-HANDED_OVER = "handed_over"
-"""Stands in the options of a job whose last run looked at no input: a program handed its versions over."""
-
 
 _NEW_JOB = -1
 """Stands for a job that has no row yet, where a plan supposes that it has items."""
@@ -87,6 +83,7 @@ class Batch:
         self.way = way
         self.terms: Mapping[str, object] | None = None
         self.budget = _budget(pipeline, settings)
+        self.row = JobRow(pipeline, place, to, options, workspace)
 
     @classmethod
     def prepare(cls, pipeline: Pipeline, place: str, out: str, options: Options) -> Batch:
@@ -159,7 +156,7 @@ class Batch:
         exchange = self._exchange(Watcher())
         ledger = self._read_ledger()
         try:
-            job = None if ledger is None else self._find_job(ledger)
+            job = None if ledger is None else self.row.find(ledger)
             self.settle(job)
             reader = ledger if ledger is not None else empty_ledger()
             request = self.request(reader)
@@ -180,7 +177,7 @@ class Batch:
             counts = Tally(plan.counts).as_counts()
             head: dict[str, object] = {
                 "schema": "onward.plan/1",
-                "job": job.name if job else self._job_name(),
+                "job": job.name if job else self.row.name,
                 "counts": {name: counts[name] for name in _PLAN_COUNTS},
                 "out": self.outlet.shown,
                 "problems": [
@@ -327,10 +324,10 @@ class Batch:
 
         ledger = self._read_ledger()
         if ledger is None:
-            return self._job_name(), []
+            return self.row.name, []
         try:
-            job = self._find_job(ledger)
-            return (self._job_name(), []) if job is None else (job.name, list(waiting(ledger, job, self.outlet.home)))
+            job = self.row.find(ledger)
+            return (self.row.name, []) if job is None else (job.name, list(waiting(ledger, job, self.outlet.home)))
         finally:
             ledger.close()
 
@@ -417,68 +414,15 @@ class Batch:
     def _read_ledger(self) -> Ledger | None:
         return open_ledger(self.workspace.ledger, writes=False) if self.workspace.exists() else None
 
-    def _stored(self) -> tuple[str, str]:
-        return self.workspace.relative(self.place), self.outlet.stored
-
-    def _stored_elsewhere(self) -> tuple[str, str, str]:
-        """Return input, output and pipeline as the other kind of state stores them."""
-        out = self.outlet.stored if self.outlet.is_url else self.workspace.other_spelling(self.out)
-        return self.workspace.other_spelling(self.place), out, self._spec(self.workspace.other_spelling)
-
-    def _job_name(self) -> str:
-        return self.options.job or default_job_name(self.pipeline.name, *self._stored())
-
-    def _find_job(self, ledger: Ledger) -> Job | None:
-        """Return the job that this batch is, or None when it is new.
-
-        Raises:
-            OutputTaken: The output, or the name, belongs to another job.
-        """
-        (place, out), spec = self._stored(), self._spec()
-        copied = self._stored_elsewhere()
-        if ledger.job_by_out(out) is None and ledger.job_by_out(copied[1]) is not None:
-            place, out, spec = copied  # the ledger was copied from another kind of state, which spells places so
-        name = self.options.job or default_job_name(self.pipeline.name, place, out)
-        job = ledger.job(name)
-        owner = ledger.job_by_out(out)
-        if owner is not None and (job is None or owner.id != job.id):
-            same = owner.source == place and owner.pipeline == spec
-            if same and self.options.job is None:
-                return owner
-            msg = (
-                f"The output '{printable(without_password(self.out))}' belongs to job '{owner.name}'. "
-                f"Name another --out, or run that job with --job {owner.name}."
-            )
-            raise OutputTaken(msg)
-        if job is not None and job.out != out:
-            msg = f"The job '{name}' writes to '{printable(job.out)}'. Name another --job, or that --out."
-            raise OutputTaken(msg)
-        return job
-
     def find_or_create_job(self, ledger: Ledger) -> Job:
         """Return the job that this batch is, making it when it is new.
 
         Raises:
             OutputTaken: The output, or the name, belongs to another job.
         """
-        job = self._find_job(ledger)
-        if job is None:
-            return self._create_job(ledger)
+        job = self.row.find(ledger)
         self.settle(job)
-        return job
-
-    def _create_job(self, ledger: Ledger) -> Job:
-        place, out = self._stored()
-        self.settle(None)
-        options = self.stored_options("{}")
-        new = Job(0, self._job_name(), self._spec(), place, out, RunStatus.PENDING.value, clock.now(), None, options)
-        try:
-            return ledger.create_job(new, now=clock.now())
-        except OutputTaken:
-            made = self._find_job(ledger)  # two first runs at once: the other one made it a moment ago
-            if made is None:
-                raise
-            return made
+        return self.row.make(ledger, self.stored_options("{}")) if job is None else job
 
     def stored_options(self, before: str) -> str:
         """Return what a later run needs to do the same; `resume.py` reads it. Secrets are named, and not stored.
@@ -486,48 +430,12 @@ class Batch:
         Args:
             before: What was stored; what is not said here stays.
         """
-        asked = self._asked()
-        given = {
-            name: setting.value
-            for name, setting in self.settings.items()
-            if setting.origin != "default" and name not in asked
-        }
-        secrets = [name for name, value in given.items() if sources.redact(name, value) != value]
-        manifest = self.options.manifest
-        keeps = {} if manifest is None or manifest is False else {"manifest": self.workspace.relative(self._manifest())}
-        return json.dumps({
-            **{name: value for name, value in json.loads(before).items() if name != HANDED_OVER},
-            **keeps,
-            **({"out_variable": self.outlet.variable} if self.outlet.variable else {}),
-            **({"terms": self.terms} if self.terms is not None else {}),
-            "settings": {
-                name: sources.redact(name, value)
-                for name, value in self.options.settings.items()
-                if not is_secret(name) and name not in asked
-            },
-            "config_file": self.options.config_file and self.workspace.relative(self.options.config_file),
-            "validate": self.options.validate,
-            "in_force": {name: value for name, value in given.items() if name not in secrets},
-            "secrets": sorted(secrets),
-            "workers": self.options.workers,
-            "executor": self.options.executor,
-            "deadline_s": self.options.deadline_s,
-            "memory_mb": self.options.memory_mb,
-        })
+        return self.row.options_after(before, self.settings, self.terms, self._asked(), self._manifest())
 
     def _asked(self) -> Collection[str]:
         """Return the settings that ask for something once."""
         source = self.pipeline.source
         return source.asked if isinstance(source, KeepsTerms) else ()
-
-    def _spec(self, spelled: Callable[[str], str] | None = None) -> str:
-        """Return how the pipeline is found again: a file is stored relative to the root, like every place."""
-        spec = self.options.spec or self.pipeline.name
-        place, colon, name = spec.rpartition(":")
-        if colon and place.endswith(".py") and os.path.exists(place):
-            return f"{(spelled or self.workspace.relative)(place)}:{name}"
-        return spec
-
 
     def request(self, reader: Reader, close_in_child: Callable[[], None] = lambda: None) -> Request:
         """Return everything a run of this batch is told."""

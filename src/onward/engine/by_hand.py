@@ -15,11 +15,13 @@ from contextlib import ExitStack
 
 from onward import clock
 from onward.disk.hashing import hash_bytes
-from onward.engine.batch import HANDED_OVER, Batch, held_job
-from onward.engine.commit import Committer, Finished
+from onward.engine.batch import Batch, held_job
+from onward.engine.commit import Committer
 from onward.engine.executor import Assignment
 from onward.engine.executors import bench
+from onward.engine.job_row import HANDED_OVER
 from onward.engine.options import Options
+from onward.engine.outcomes import Finished
 from onward.engine.pipeline import Pipeline
 from onward.engine.plan import PlanCounts, Planned
 from onward.engine.recipe_book import RecipeBook

@@ -7,17 +7,16 @@ transaction carries the confirmations of the group before, the outcomes of this 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
 
 from onward import clock
 from onward.disk.staging import token
 from onward.engine.cashier import Cashier
 from onward.engine.evidence import blockade, refusal
 from onward.engine.evidence import evidence as evidence_of
-from onward.engine.executor import Failure, Report, Task
+from onward.engine.executor import Report, Task
 from onward.engine.faults import FaultPoint, hit
+from onward.engine.outcomes import Ended, Finished, Outcomes
 from onward.engine.plan import Planned
 from onward.engine.publish import Blocked, Delivery, publish
 from onward.engine.recipe_book import RecipeBook
@@ -26,25 +25,9 @@ from onward.engine.sink import Sink
 from onward.engine.source import Source
 from onward.engine.standing import Standing
 from onward.engine.timeline import Timeline
-from onward.errors import OutputCollides
 from onward.ledger.base import Ledger, Transaction
-from onward.model.attempt import after_failure
-from onward.model.backoff import delay_s
-from onward.model.failure import class_of_failure
-from onward.model.item import quarantine_path
-from onward.model.reason import Reason, is_change
-from onward.model.record import (
-    Attempt,
-    Container,
-    Item,
-    Known,
-    Publish,
-    Receipt,
-    Version,
-    to_blob,
-    to_digest,
-)
-from onward.model.states import ItemState, Outcome
+from onward.model.record import Item, Receipt
+from onward.model.states import ItemState
 from onward.runs.budget import Budget, pause_of
 from onward.runs.progress import progress_memo
 
@@ -52,22 +35,6 @@ _GROUP_MAX = 100
 _GROUP_S = 0.02
 _CONFIRM_S = 0.2
 """A delivery waits no longer for the next group to be confirmed with, though the next item may take hours."""
-
-
-class Finished(NamedTuple):
-    """An item that has come to an end in this run, or to a pause before its next try; acknowledged."""
-
-    planned: Planned
-    state: ItemState
-    reason: str | None
-    wait_s: float
-    elapsed_s: float
-
-
-class _Ended(NamedTuple):
-    report: Report
-    planned: Planned
-    finished_at: int
 
 
 class Committer:
@@ -99,10 +66,11 @@ class Committer:
         self._run_id = run_id
         self._source = source
         self._sink = sink
-        self._recipes = recipes
         self._place = place
         self.attempts_max = attempts_max
-        self._chance = chance
+        self._outcomes = Outcomes(
+            job_id=job_id, run_id=run_id, sink=sink, recipes=recipes, attempts_max=attempts_max, chance=chance
+        )
         self._standing = standing
         self._seen = seen
         self._cashier = cashier
@@ -112,16 +80,14 @@ class Committer:
         self._refused: list[Planned] = []
         self._claimed: list[tuple[Task, Planned]] = []
         self._unclaimed: list[Planned] = []
-        self._ended: list[_Ended] = []
+        self._ended: list[Ended] = []
         self._since = 0.0
         self._interrupted: list[tuple[Task, Planned]] = []
         self._unconfirmed: list[tuple[Finished, Delivery]] = []
         self._delivered_at = 0.0
         self._blocked: list[tuple[Finished, Blocked]] = []
         self._ready: list[ContainerState] = []
-        self._dropped: set[str] = set()
         self._refusals = 0
-        self._tried: set[int] = set()
 
     @property
     def claims(self) -> int:
@@ -139,7 +105,7 @@ class Committer:
 
     def tried_before(self, item_id: int) -> None:
         """Take note that another process has tried an item in this run."""
-        self._tried.add(item_id)
+        self._outcomes.tried_before(item_id)
 
     def refuse(self, planned: Planned) -> None:
         """Record an item that cannot be tried at all."""
@@ -149,7 +115,7 @@ class Committer:
         """Take a report into the group."""
         if not self._ended:
             self._since = clock.monotonic()
-        self._ended.append(_Ended(report, planned, clock.now()))
+        self._ended.append(Ended(report, planned, clock.now()))
 
     def interrupt(self, task: Task, planned: Planned) -> None:
         """Close an attempt that was told to end; it spends nothing."""
@@ -232,31 +198,31 @@ class Committer:
                 if stuck_one.is_evidence:
                     tx.drop_publish(stuck_one.delivery.publish.item_id)
                 else:
-                    deliveries.append(self._write_blocked(finished, stuck_one, tx, evidence))
+                    deliveries.append(self._outcomes.blocked(finished, stuck_one, tx, evidence))
             for container in ready:
                 row = container.row(self._source, self._sink)
-                if row != container.before or container.key in self._dropped:
+                if row != container.before or self._outcomes.has_begun_in(container):
                     tx.put_signature(row)
             for end in ended:
                 if end.report.failure is None:
-                    deliveries.append(self._write_success(end, tx, now, timeline))
+                    deliveries.append(self._outcomes.success(end, tx, now, timeline))
                 else:
-                    done = self._write_failure(end, tx, now, evidence)
+                    done = self._outcomes.failure(end, tx, now, evidence)
                     if isinstance(done, Finished):
                         acknowledged.append(done)
                     else:
                         deliveries.append(done)
             for task, planned in interrupted:
-                self._write_interrupted(task, planned, tx, now)
+                self._outcomes.interrupted(task, planned, tx, now)
             self._write_receipts(tx, now)
             if (claims or refused) and self._standing.forbids(tx):
                 self._unclaimed += [*claims, *refused]
                 claims, refused = [], []
             self._standing.answer(tx, now)
             self._note_progress(tx)
-            deliveries += [self._write_refused(planned, tx, now, evidence) for planned in refused]
+            deliveries += [self._outcomes.refused(planned, tx, now, evidence) for planned in refused]
             for planned in claims:
-                self._claimed.append(self._write_claim(planned, tx, now))
+                self._claimed.append(self._outcomes.claim(planned, tx, now))
             hit(FaultPoint.IN_COMMIT)
         hit(FaultPoint.COMMITTED)
         if unconfirmed:
@@ -286,145 +252,11 @@ class Committer:
             self._write_receipts(tx, now)
         self._have_receipts_used()
 
-    # -- what is written for each kind of end
+    def item_row(self, planned: Planned, tx: Transaction) -> tuple[Item, Planned]:
+        """Return the item's row, making it and its container where they are new."""
+        return self._outcomes.item_row(planned, tx)
 
-    def _write_claim(self, planned: Planned, tx: Transaction, now: int) -> tuple[Task, Planned]:
-        item, planned = self.item_row(planned, tx)
-        serial = item.serial + 1
-        reason = planned.decision.reason
-        tx.put(Attempt(item.id, serial, self._run_id, item.tries + 1, now, None, None, None, None, None, reason))
-        if item.state == ItemState.GONE:  # it has come back
-            item = item._replace(state=ItemState.PENDING.value)
-            tx.put(item)
-            planned = planned._replace(known=Known(item, _known(planned).version))
-        if item.lost and reason == Reason.FORCED:  # a person has looked at what runs died with
-            item = item._replace(lost=0, tries=0)
-            tx.put(item)
-            planned = planned._replace(known=Known(item, _known(planned).version))
-        self._forget(planned.container, tx)
-        assert planned.entry is not None
-        name = token(self._run_id, item.id, serial)
-        return Task(item.id, serial, planned.key, planned.entry.locator, name), planned
-
-    def _write_success(
-        self, ended: _Ended, tx: Transaction, now: int, timeline: Timeline
-    ) -> tuple[Finished, Delivery]:
-        report, planned, _ = ended
-        item, old = _known(planned)
-        content = _blob(report.content)
-        assert content is not None
-        recipe_id = self._recipes.row_id(report.reads, tx)
-        output = self._sink.output_of(planned.key)
-        valid_from = now if report.valid_from is None else report.valid_from
-        if report.dated is not None:
-            valid_from = timeline.record(report.dated, valid_from, item, report.serial, content)
-        version = Version(
-            item.id, report.serial, now, valid_from, content, recipe_id,
-            report.input_size, report.input_mtime_ns, output, to_blob(report.digest), report.size_bytes,
-            report.mtime_ns, report.validation, report.facts,
-        )
-        after = item._replace(
-            state=ItemState.SUCCEEDED.value, version=version.number, serial=report.serial, tries=0, lost=0,
-            retry_at=None, note=None, content=None, recipe_id=None,
-        )
-        staged = token(self._run_id, item.id, report.serial)
-        row = Publish(item.id, "output", version.number, staged, output, version.digest)
-        tx.put(self._closed(ended, Outcome.SUCCEEDED, None, recipe_id, None))
-        tx.put(version)
-        tx.put(row)
-        tx.put(after)
-        # The signature is the one of the bytes that were read, not of an earlier look.
-        entry = planned.entry._replace(signature=report.signature) if planned.entry is not None else None
-        done = planned._replace(known=Known(after, version), entry=entry)
-        replaces = None if old is None else (to_digest(old.digest), old.size_bytes, old.mtime_ns)
-        finished = Finished(done, ItemState.SUCCEEDED, None, 0.0, report.elapsed_s)
-        return finished, Delivery(row, planned.key, replaces, item.version)
-
-    def _write_failure(
-        self, ended: _Ended, tx: Transaction, now: int, evidence: Mapping[int, tuple[str, str]]
-    ) -> Finished | tuple[Finished, Delivery]:
-        report, planned, _ = ended
-        failure = report.failure
-        assert failure is not None
-        item, version = _known(planned)
-        content = _blob(report.content)
-        # What a worker that died has read is not known; then every setting counts.
-        recipe_id = self._recipes.row_id(report.reads or None, tx)
-        if failure.is_environment:
-            tx.put(self._closed(ended, Outcome.INTERRUPTED, content, recipe_id, failure))
-            after = item._replace(serial=report.serial)
-            tx.put(after)
-            return Finished(planned._replace(known=Known(after, version)), ItemState.PENDING, failure.slug, 0.0, 0.0)
-        # Within one run every try counts, so that no mixture of failures goes on for ever.
-        # What a worker that died had read is not known; then the plan's reason tells whether it was something new.
-        is_same = (item.content, item.recipe_id) == (content, recipe_id) and not is_change(planned.decision.reason)
-        is_same = is_same or item.id in self._tried
-        self._tried.add(item.id)
-        tries_before = item.tries if is_same else 0
-        state, tries = after_failure(
-            tries_before=tries_before, transient=failure.transient, attempts_max=self.attempts_max
-        )
-        wait_s = delay_s(tries, self._chance()) if state is ItemState.FAILED else 0.0
-        retry_at = now + int(wait_s * 1e6) if state is ItemState.FAILED else None
-        after = item._replace(
-            state=state.value, serial=report.serial, tries=tries, lost=0, retry_at=retry_at, note=failure.slug,
-            content=content, recipe_id=recipe_id,
-        )
-        tx.put(self._closed(ended, Outcome.FAILED, content, recipe_id, failure))
-        tx.put(after)
-        done = planned._replace(known=Known(after, version))
-        finished = Finished(done, state, failure.slug, wait_s, report.elapsed_s)
-        if state is ItemState.FAILED:
-            return finished
-        row = _evidence_row(after, planned, evidence[id(planned)])
-        tx.put(row)
-        return finished, Delivery(row, planned.key, None, item.version)
-
-    def _write_refused(
-        self, planned: Planned, tx: Transaction, now: int, evidence: Mapping[int, tuple[str, str]]
-    ) -> tuple[Finished, Delivery]:
-        before = planned
-        item, planned = self.item_row(planned, tx)
-        failure = refusal(planned)
-        serial = item.serial + 1
-        after = item._replace(
-            state=ItemState.QUARANTINED.value, serial=serial, tries=1, lost=0, note=failure.slug, retry_at=None,
-            content=None, recipe_id=None,
-        )
-        outcome, reason = Outcome.FAILED.value, planned.decision.reason
-        tx.put(Attempt(item.id, serial, self._run_id, 1, now, now, outcome, None, None, _error(failure), reason))
-        row = _evidence_row(after, planned, evidence[id(before)])
-        tx.put(row)
-        tx.put(after)
-        self._forget(planned.container, tx)
-        done = planned._replace(known=Known(after, _known(planned)[1]))
-        finished = Finished(done, ItemState.QUARANTINED, failure.slug, 0.0, 0.0)
-        return finished, Delivery(row, planned.key, None, item.version)
-
-    def _write_interrupted(self, task: Task, planned: Planned, tx: Transaction, now: int) -> None:
-        item, _ = _known(planned)
-        number = item.tries + 1
-        outcome, reason = Outcome.INTERRUPTED.value, planned.decision.reason
-        tx.put(Attempt(task.item_id, task.serial, self._run_id, number, now, now, outcome, None, None, None, reason))
-        tx.put(item._replace(serial=task.serial))
-
-    def _write_blocked(
-        self, finished: Finished, stuck: Blocked, tx: Transaction, evidence: Mapping[int, tuple[str, str]]
-    ) -> tuple[Finished, Delivery]:
-        """Take back a version whose place is taken: the item waits for a person, its old version stays."""
-        planned, before = finished.planned, stuck.delivery.version_before
-        item, _ = _known(planned)
-        after = item._replace(
-            state=ItemState.QUARANTINED.value, version=before, tries=1, note=OutputCollides.slug
-        )
-        row = _evidence_row(after, planned, evidence[id(planned)])
-        tx.put(row)  # in the place of the one that could not be delivered
-        tx.put(after)
-        # Its version never stood anywhere; whoever asks what did goes by the attempts that succeeded.
-        tx.put(tx.attempts(item.id)[-1]._replace(outcome=Outcome.FAILED.value, error=_error(blockade(stuck))))
-        done = planned._replace(known=Known(after, None if before is None else tx.version(item.id, before)))
-        again = finished._replace(planned=done, state=ItemState.QUARANTINED, reason=OutputCollides.slug)
-        return again, Delivery(row, planned.key, None, before)
+    # -- parts
 
     def _write_receipts(self, tx: Transaction, now: int) -> None:
         """Write what was paid for; where that uses up the budget, the pause that follows from it."""
@@ -442,8 +274,6 @@ class Committer:
             tx.put(pause)
             self._standing.note(pause)
 
-    # -- small parts
-
     def _has_receipts(self) -> bool:
         return self._cashier is not None and self._cashier.has_kept
 
@@ -452,21 +282,6 @@ class Committer:
         if self._cashier is not None and self._cashier.durable():
             hit(FaultPoint.RECEIPT_KEPT)
 
-    def item_row(self, planned: Planned, tx: Transaction) -> tuple[Item, Planned]:
-        """Return the item's row, making it and its container where they are new."""
-        container = planned.container
-        if container.row_id is None:
-            container.row_id = tx.allocate("container")
-            tx.put(Container(container.row_id, self._job_id, container.key))
-        if planned.known is not None:
-            return planned.known.item, planned
-        item = Item(
-            tx.allocate("item"), self._job_id, container.row_id, planned.key, ItemState.PENDING.value, None, 0, 0, 0,
-            None, None, None, None,
-        )
-        tx.put(item)
-        return item, planned._replace(known=Known(item, None))
-
     def _note_progress(self, tx: Transaction) -> None:
         """Note how many items the run has seen, for whoever asks how far it is."""
         seen = self._seen()
@@ -474,32 +289,14 @@ class Committer:
             self._seen_before = seen
             tx.put_memo(progress_memo(self._job_id), str(seen).encode())
 
-    def _forget(self, container: ContainerState, tx: Transaction) -> None:
-        """Forget what is remembered of a container in which something begins; a crash must not leave it true."""
-        if container.key not in self._dropped:
-            assert container.row_id is not None
-            tx.drop_signature(container.row_id)
-            self._dropped.add(container.key)
-
-    def _closed(
-        self, ended: _Ended, outcome: Outcome, content: bytes | None, recipe_id: int, failure: Failure | None
-    ) -> Attempt:
-        report = ended.report
-        item, _ = _known(ended.planned)
-        started_at = ended.finished_at - int(report.elapsed_s * 1e6)
-        return Attempt(
-            report.item_id, report.serial, self._run_id, item.tries + 1, started_at, ended.finished_at, outcome.value,
-            content, recipe_id, None if failure is None else _error(failure), ended.planned.decision.reason,
-        )
-
     def _stage_evidence(
-        self, ended: Sequence[_Ended], refused: Sequence[Planned], blocked: Sequence[tuple[Finished, Blocked]]
+        self, ended: Sequence[Ended], refused: Sequence[Planned], blocked: Sequence[tuple[Finished, Blocked]]
     ) -> dict[int, tuple[str, str]]:
         """Write the evidence of every item that may be quarantined now; return token and digest by planned item."""
         staged = {}
         for one in ended:
             failure = one.report.failure
-            if failure is None or not self._may_quarantine(one.planned, failure):
+            if failure is None or not self._outcomes.may_quarantine(one.planned, failure):
                 continue
             name = token(self._run_id, one.report.item_id, one.report.serial)
             earlier = [a for a in self._ledger.attempts(one.report.item_id) if a.serial < one.report.serial]
@@ -515,25 +312,16 @@ class Committer:
             staged[id(planned)] = (name, self._sink.stage_evidence(name, document).digest)
         return staged
 
-    def _with_content(self, ended: _Ended) -> Report:
+    def _with_content(self, ended: Ended) -> Report:
         """Return the report, with the hash of the input as it is now where the worker did not live to tell."""
         report, entry = ended.report, ended.planned.entry
         if report.content is not None or entry is None:
             return report
         return report._replace(content=self._source.hash(self._place, [entry])[0])
 
-    def _may_quarantine(self, planned: Planned, failure: Failure) -> bool:
-        if failure.is_environment:
-            return False
-        item, _ = _known(planned)
-        state, _ = after_failure(
-            tries_before=item.tries, transient=failure.transient, attempts_max=self.attempts_max
-        )
-        return state is ItemState.QUARANTINED
-
     def _discard_unused(
         self,
-        ended: Sequence[_Ended],
+        ended: Sequence[Ended],
         interrupted: Sequence[tuple[Task, Planned]],
         blocked: Sequence[tuple[Finished, Blocked]],
         evidence: Mapping[int, tuple[str, str]],
@@ -565,30 +353,3 @@ class Committer:
         container.outstanding -= 1
         if container.outstanding == 0 and container.is_listed:
             self.remember(container)
-
-
-def _known(planned: Planned) -> Known:
-    assert planned.known is not None, "a claim gave it a row"
-    return planned.known
-
-
-def _blob(digest: str | None) -> bytes | None:
-    return None if digest is None else to_blob(digest)
-
-
-def _error(failure: Failure) -> str:
-    return json.dumps({
-        "type": failure.kind,
-        "slug": failure.slug,
-        "message": failure.message,
-        "transient": failure.transient,
-        "class": class_of_failure(failure.slug, transient=failure.transient).value,
-        "end": failure.end,
-        "traceback": failure.traceback,
-        "checks": failure.checks,
-    })
-
-
-def _evidence_row(item: Item, planned: Planned, staged: tuple[str, str]) -> Publish:
-    place = quarantine_path(planned.key, owns_output=planned.owns_output)
-    return Publish(item.id, "quarantine", None, staged[0], place, to_blob(staged[1]))

@@ -22,8 +22,9 @@ from onward.model.reason import Action, Reason
 from onward.model.states import ItemState, RunStatus
 
 if TYPE_CHECKING:
-    from onward.engine.commit import Committer, Finished
+    from onward.engine.commit import Committer
     from onward.engine.executor import Executor, Report, Task
+    from onward.engine.outcomes import Finished
 
 _IDLE_S = 0.02
 """Results wait no longer than this for company before they are committed."""

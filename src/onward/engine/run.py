@@ -32,9 +32,10 @@ from onward.runs.control import ending_of, refuse_held_back, status_when_lifted
 if TYPE_CHECKING:
     from onward.disk.early_looks import EarlyLooks
     from onward.engine.cashier import Cashier
-    from onward.engine.commit import Committer, Finished
+    from onward.engine.commit import Committer
     from onward.engine.executor import Executor
     from onward.engine.manifest_exchange import ManifestExchange
+    from onward.engine.outcomes import Finished
     from onward.engine.tombstone import Vanished
     from onward.ledger.base import Ledger, Reader, Spent
     from onward.model.fingerprint import Recipe

@@ -10,7 +10,7 @@ from onward.engine.run import Tally
 from onward.model.states import RunStatus
 
 if TYPE_CHECKING:
-    from onward.engine.commit import Finished
+    from onward.engine.outcomes import Finished
     from onward.engine.recover import Recovery
 
 

@@ -2,7 +2,7 @@
 
 A key is the lasting identity of an item inside a job: a relative POSIX path in NFC, or whatever lasting name a source
 gives. It is never a content hash and never an absolute path. How an item's bytes are read is
-`engine/sources/file_source.py`.
+`engine/sources/file_reading.py`.
 """
 
 from __future__ import annotations

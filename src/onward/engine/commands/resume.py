@@ -9,8 +9,9 @@ import json
 import os
 from collections.abc import Mapping
 
-from onward.engine.batch import HANDED_OVER, Batch
+from onward.engine.batch import Batch
 from onward.engine.executors import DEFAULT
+from onward.engine.job_row import HANDED_OVER
 from onward.engine.options import Options
 from onward.engine.pipeline import Pipeline
 from onward.errors import SettingInvalid, UsageError

@@ -16,7 +16,7 @@ from onward.runs.memory import MemoryRecord, resident_bytes
 from onward.runs.run_log import RunLog
 
 if TYPE_CHECKING:
-    from onward.engine.commit import Finished
+    from onward.engine.outcomes import Finished
     from onward.engine.recover import Recovery
 
 LOOK_EVERY_S = 1.0

@@ -19,7 +19,7 @@ from onward.engine.reports.report import Report, Seen, failures_of, report_file,
 from onward.model.states import RunStatus
 
 if TYPE_CHECKING:
-    from onward.engine.commit import Finished
+    from onward.engine.outcomes import Finished
     from onward.engine.recover import Recovery
     from onward.engine.reports.recording import Recording
     from onward.engine.reports.report_panel import Offer, Panel

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from onward import clock
 from onward.engine.answer import Answer
-from onward.engine.commit import Committer, Finished
+from onward.engine.commit import Committer
 from onward.engine.evidence import is_refused
 from onward.engine.executors import find_courier
 from onward.engine.faults import FaultPoint, hit
+from onward.engine.outcomes import Finished
 from onward.engine.plan import PlanCounts, Planned
 from onward.engine.process import is_suspect, seconds_until_due
 from onward.engine.recipe_book import RecipeBook

@@ -14,7 +14,9 @@ from typing import Any
 
 from onward.disk import walk
 from onward.engine.source import Entry
-from onward.engine.sources.file_source import FileReading, FileSource, FolderListing
+from onward.engine.sources.file_reading import FileReading
+from onward.engine.sources.file_source import FileSource
+from onward.engine.sources.folder_listing import FolderListing
 from onward.errors import InputRefused, SettingInvalid
 from onward.model.item import printable
 

@@ -32,7 +32,7 @@ from onward.pipelines.tables.extractor.extraction_config import config_of_tables
 from onward.pipelines.tables.extractor.state_manager import PIPELINE, StateManager
 
 if TYPE_CHECKING:
-    from onward.engine.commit import Finished
+    from onward.engine.outcomes import Finished
     from onward.engine.run import Tally
     from onward.pipelines.tables.config import TablesConfig
 
