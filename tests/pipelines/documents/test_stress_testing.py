@@ -132,7 +132,8 @@ def test_threads_that_share_a_service_or_a_store_do_everything_once(tmp_path: Pa
 def test_a_name_can_be_asked_for_while_another_thread_ends_what_it_wrote(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    request.addfinalizer(lambda interval=sys.getswitchinterval(): sys.setswitchinterval(interval))
+    interval = sys.getswitchinterval()
+    request.addfinalizer(lambda: sys.setswitchinterval(interval))
     sys.setswitchinterval(1e-6)  # threads take turns so often that every order happens
     place = Place(tmp_path, {})
     shared = place.service()
