@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import shutil
 import zlib
 from pathlib import Path
@@ -305,16 +306,41 @@ def test_an_unknown_job_or_run_is_refused(path: str) -> None:
         archive(path, "filings", before="nobody")
 
 
-def test_a_backup_says_which_archives_belong_to_it(path: str, tmp_path: Path) -> None:
+def test_a_backup_has_the_archives_that_belong_to_it(path: str, tmp_path: Path) -> None:
     archive(path, "filings")
-    (tmp_path / "elsewhere" / "archive").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
     target = str(tmp_path / "elsewhere" / "ledger.db")
 
     told = copy(path, target)
+    again = copy(path, str(tmp_path / "elsewhere" / "another.db"))
+    beside = copy(path, str(Path(path).parent / "beside.db"))
 
     (file,) = told["archives"]  # type: ignore[misc]  # a list of names
-    shutil.copy(Path(path).parent / file, tmp_path / "elsewhere" / file)
+    assert told["archives"] == again["archives"] == beside["archives"]
+    assert (tmp_path / "elsewhere" / file).read_bytes() == (Path(path).parent / file).read_bytes()
     assert journal_of(target) == journal_of(path)
+    assert describe(target)["chain_errors"] == []
+
+
+@pytest.mark.parametrize("fault", ["missing", "of another ledger", "nowhere to go"])
+def test_a_backup_that_cannot_have_its_archives_is_none(fault: str, path: str, tmp_path: Path) -> None:
+    archive(path, "filings")
+    (file,) = [span.file for span in spans(os.path.dirname(path))]
+    target = tmp_path / "elsewhere" / "ledger.db"
+    target.parent.mkdir()
+    if fault == "missing":
+        (Path(path).parent / file).unlink()
+    elif fault == "of another ledger":
+        (target.parent / "archive").mkdir()
+        (target.parent / file).write_bytes(b"another")
+    else:
+        (target.parent / "archive").write_bytes(b"a file where the folder should be")
+    before = {found for found in target.parent.rglob("*") if found.is_file()}
+
+    with pytest.raises((LedgerError, OSError)):
+        copy(path, str(target))
+
+    assert {found for found in target.parent.rglob("*") if found.is_file()} == before
 
 
 def test_anchors_within_an_archive_are_still_checked(path: str) -> None:

@@ -12,17 +12,20 @@ import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator
+from filecmp import cmp
+from functools import partial
 from hashlib import sha256
 from typing import NamedTuple
 
 from onward.disk.durable import make_folder, write_atomic
-from onward.errors import LedgerDamaged
+from onward.errors import LedgerDamaged, LedgerError
 from onward.ledger.base import Entry
 
 FOLDER = "archive"
 """Folder in the state folder."""
 _SCHEMA = "onward.archive/1"
 _NAME = re.compile(r"^job-(\d+)-(\d+)-(\d+)\.jsonl\.gz$")
+_PIECE_BYTES = 1 << 20
 _DEFLATED_WITH_HEADER = 31
 """What zlib calls the format of gzip files."""
 
@@ -59,6 +62,24 @@ def write(state: str, ledger: str, job_id: int, entries: Iterable[Entry], first:
     head = {"schema": _SCHEMA, "ledger": ledger, "job_id": job_id, "first": first, "last": last}
     write_atomic(os.path.join(folder, name), _deflated(_lines(head, entries)))
     return f"{FOLDER}/{name}"
+
+
+def copy(state: str, file: str, to: str) -> None:
+    """Copy an archive file to another state folder, durably; may be repeated.
+
+    Raises:
+        LedgerError: Another file of that name is there.
+        OSError: It cannot be read or written; no part of it stays.
+    """
+    source, target = os.path.join(state, file), os.path.join(to, file)
+    if os.path.lexists(target):
+        if not cmp(source, target, shallow=False):
+            msg = f"'{target}' is an archive of another ledger. Name a folder of its own for each."
+            raise LedgerError(msg)
+        return
+    make_folder(os.path.dirname(target))
+    with open(source, "rb") as whole:
+        write_atomic(target, iter(partial(whole.read, _PIECE_BYTES), b""))
 
 
 def read(state: str, file: str, ledger: str, job_id: int) -> Iterator[Entry]:

@@ -7,7 +7,7 @@ import os
 import apsw
 
 from onward.errors import NotFound, UsageError
-from onward.ledger import audit, migrate
+from onward.ledger import archive_file, audit, migrate
 from onward.ledger.base import is_url
 from onward.ledger.head_file import HeadFile
 from onward.ledger.questions import Questions
@@ -103,12 +103,14 @@ def upgrade(path: str) -> list[str]:
 def copy(path: str, target: str) -> dict[str, object]:
     """Copy a ledger to a new file; return its name and size in bytes, and the archives that belong to it.
 
-    What was archived is in files of its own, which never change; they are not copied, and a copy needs them beside it.
+    What was archived is in files of its own, which never change; they are copied to `archive/` beside the copy. After a
+    crash some of them may be there, and the copy is not: it comes last.
 
     Raises:
         NotFound: There is no ledger.
         UsageError: The ledger is a database, which has a tool of its own.
-        LedgerError: The target exists or cannot be written.
+        LedgerError: The target exists or cannot be written, or archives of another ledger stand beside it.
+        OSError: An archive cannot be copied.
     """
     if is_url(path):
         msg = (
@@ -118,8 +120,14 @@ def copy(path: str, target: str) -> dict[str, object]:
         raise UsageError(msg)
     ledger = SqliteLedger(path, writes=False)
     try:
-        ledger.backup(target)
-        archives = [row.file for job in ledger.jobs() for row in ledger.archives(job.id)]
+        archives: list[str] = []
+
+        def copy_archives() -> None:
+            archives.extend(row.file for job in ledger.jobs() for row in ledger.archives(job.id))
+            for file in archives:
+                archive_file.copy(os.path.dirname(path), file, os.path.dirname(os.path.abspath(target)))
+
+        ledger.backup(target, before_its_name=copy_archives)
     finally:
         ledger.close()
     return {"file": target, "size_bytes": os.path.getsize(target), "archives": archives}

@@ -9,7 +9,7 @@ is `sqlite_file.py`.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 import apsw
@@ -192,8 +192,12 @@ class SqliteLedger(Questions):
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
 
-    def backup(self, target: str) -> None:
+    def backup(self, target: str, *, before_its_name: Callable[[], None] = lambda: None) -> None:
         """Copy the ledger, whole and consistent, to a new file while others may go on writing.
+
+        Args:
+            target: The new file.
+            before_its_name: Called when the copy is made and before it has its name; when it raises, there is none.
 
         Raises:
             LedgerError: The target exists or cannot be written; what was begun is removed.
@@ -211,6 +215,7 @@ class SqliteLedger(Questions):
                         job.step(-1)
                 finally:
                     copy.close()
+            before_its_name()
             move_into_place(part, target)
         except BaseException:
             with suppress(OSError):
