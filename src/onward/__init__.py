@@ -6,9 +6,11 @@ Everything a user needs is importable from here, and each name is loaded when it
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING
+
 from onward.version import __version__
 
-TYPE_CHECKING = False  # as type checkers read it; to import `typing` takes a tenth of a short command
 if TYPE_CHECKING:
     from onward.disk.hashing import compute_file_hash
     from onward.engine.pipeline import Pipeline
@@ -136,8 +138,6 @@ def __getattr__(name: str) -> object:
     if name not in _HOMES:
         msg = f"module 'onward' has no attribute {name!r}"
         raise AttributeError(msg)
-    import importlib
-
     value = getattr(importlib.import_module(_HOMES[name]), name)
     globals()[name] = value
     return value

@@ -27,7 +27,6 @@ HEAVY = {
     "tomllib", "click", "inspect", "threading", "datetime", "uuid", "platform", "gettext", "heapq",
     "importlib.metadata",
 }
-BEFORE_THE_FIRST_LOOK = {"typing", "enum", "re", "collections", "functools", "contextlib", "hashlib", "importlib"}
 
 _RUN = """
 import sys
@@ -76,13 +75,3 @@ def test_a_run_with_work_imports_what_the_other_did_not(settled):
     (settled / "in" / "a.txt").write_text("three")
 
     assert _modules_of_a_run(settled) >= ONLY_WITH_WORK - {"onward.model.validation"}
-
-
-def test_the_child_that_looks_early_is_started_before_what_a_tenth_of_a_start_imports():
-    bare, ours = (
-        set(subprocess.check_output([sys.executable, "-c", f"{what}; import sys; print(*sys.modules)"]).split())
-        for what in ("pass", "import onward.cli.main")
-    )
-
-    assert b"onward.disk.early_looks" in ours
-    assert {name.decode() for name in ours - bare} & BEFORE_THE_FIRST_LOOK == set()

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from farm import alive, wait_until
+from onward import files, json_files, json_lines_source, json_segments
 from onward.disk import walk
 from onward.disk.early_looks import EarlyLooks
+from onward.engine.scan import serve
+from onward.engine.source import EarlyListing, ScanProblem
+from onward.engine.sources.file_source import FileSource
+from onward.engine.sources.folder_listing import FolderListing
+from onward.pipelines.tables.sinks.parquet_sink import ParquetSink
 
 # The child is forked from a test process that may have threads of its own.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
@@ -117,8 +125,10 @@ def test_the_child_ends_when_it_is_told_and_what_it_saw_by_then_is_whole(tmp_pat
 
 
 ORPHAN = """
-    import os, sys
+    import fcntl, os, sys
     from onward.disk import early_looks, walk
+    lock = open(sys.argv[2] + "/lock", "w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
     look = walk.look
     def slow(*args, **named):
         import time
@@ -151,7 +161,7 @@ def test_the_child_does_not_outlive_a_parent_that_was_killed(folders: tuple[Path
     parent.stdout.close()
 
 
-def test_whoever_reads_what_the_parent_prints_does_not_wait_for_the_child(folders: tuple[Path, Path]) -> None:
+def test_whoever_waits_for_the_parent_does_not_wait_for_its_child(folders: tuple[Path, Path]) -> None:
     for at in range(200):
         (folders[0] / f"more{at}").mkdir()
 
@@ -159,5 +169,35 @@ def test_whoever_reads_what_the_parent_prints_does_not_wait_for_the_child(folder
     parent = start(folders, "import time; time.sleep(0.2); os.kill(early._pid, 19); os._exit(0)")
     said, _ = parent.communicate(timeout=10)
 
+    with open(folders[1] / "lock") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     os.kill(int(said), signal.SIGKILL)
     assert parent.returncode == 0
+
+
+class OnlyTexts(FileSource):
+    """A source that scans in a way of its own."""
+
+    def scan(self, place: str, *, leave_out: Sequence[str]) -> Iterator[FolderListing | ScanProblem]:
+        """Leave out all folders but one."""
+        return (found for found in super().scan(place, leave_out=leave_out) if found.key == "a")
+
+
+def test_a_source_that_scans_in_its_own_way_is_asked_for_all_of_it(folders: tuple[Path, Path]) -> None:
+    place, out = folders
+    early = seen_early(place, out)
+
+    own = OnlyTexts(["**/*"]).scan_with(early, str(place), leave_out=())
+    plain = FileSource(["**/*"]).scan_with(early, str(place), leave_out=())
+
+    assert [found.key for found in own] == ["a"]
+    assert [type(found) for found in plain] == [EarlyListing] * 3 + [FolderListing]
+
+
+def test_only_a_sink_whose_outputs_mirror_the_inputs_is_served() -> None:
+    source = files("**/*")
+
+    assert serve(source, json_files())
+    assert not serve(source, json_segments(id_field="id"))
+    assert not serve(source, ParquetSink())
+    assert not serve(json_lines_source(), json_files())

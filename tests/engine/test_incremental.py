@@ -328,3 +328,14 @@ def test_deep_folders_are_walked(plant: Plant) -> None:
 
     assert farm.run().ok().counts["processed"] == 1
     assert_nothing_to_do(farm)
+
+
+def test_inputs_that_the_pipelines_own_file_writes_are_seen_by_the_run_that_imports_it(plant: Plant) -> None:
+    farm = settled(plant({**TEN, "a/made.txt": "one\n"}))
+    text = (farm.root / "toy.py").read_text()
+    farm.code("toy.py", text + "\nwith open('in/a/made.txt', 'w') as made, open('source') as source:\n"
+                               "    made.write(source.read())\n")
+    for number in range(4):
+        farm.code("source", "words " * number)
+
+        assert farm.run().ok().counts["processed"] == 1

@@ -20,14 +20,25 @@ DAYS = ("date", "backfill", "since_last", "allow_open")
 """Flags that stand for settings of the same name, in a pipeline that has them."""
 
 
-def run(
-    pipeline: str, place: str, out: str, *, as_json: bool = False, early: EarlyLooks | None = None, **options: Any
-) -> int:
+def run(pipeline: str, place: str, out: str, *, as_json: bool = False, **options: Any) -> int:
     """Do what is new or changed in the foreground; return the exit code."""
-    return perform(prepare(pipeline, place, out, **options), as_json=as_json, early=early)
+    from onward.disk.early_looks import EarlyLooks
+
+    found = _find(pipeline)
+    # Not before the pipeline's file was run, which may write inputs; but before all else that a run imports.
+    with EarlyLooks(place, out) as early:
+        return perform(prepare(pipeline, place, out, found=found, **options), as_json=as_json, early=early)
 
 
-def prepare(pipeline: str, place: str, out: str, assignments: Sequence[str] = (), **options: Any) -> Batch:
+def prepare(
+    pipeline: str,
+    place: str,
+    out: str,
+    assignments: Sequence[str] = (),
+    *,
+    found: Pipeline | None = None,
+    **options: Any,
+) -> Batch:
     """Find the pipeline and check everything that can be checked before anything starts.
 
     Args:
@@ -35,6 +46,7 @@ def prepare(pipeline: str, place: str, out: str, assignments: Sequence[str] = ()
         place: The input.
         out: Where outputs go.
         assignments: Settings, each `KEY=VALUE`.
+        found: The pipeline, where it was imported already.
         options: The fields of `engine.batch.Options`, and the flags that ask for days.
 
     Raises:
@@ -42,11 +54,9 @@ def prepare(pipeline: str, place: str, out: str, assignments: Sequence[str] = ()
     """
     from onward.engine.batch import Batch
     from onward.engine.options import Options
-    from onward.pipelines import find_pipeline
     from onward.runs.settings import parse_assignments
 
-    with redirect_stdout(sys.stderr):
-        found = find_pipeline(pipeline)  # what its file prints is no result
+    found = found or _find(pipeline)
     days = {name: value for name in DAYS if (value := options.pop(name, None))}
     settings = {**parse_assignments(assignments), **_as_settings(found, days)}
     batch = Batch.prepare(found, place, out, Options(settings=settings, spec=pipeline, **options))
@@ -54,6 +64,13 @@ def prepare(pipeline: str, place: str, out: str, assignments: Sequence[str] = ()
     gc.freeze()
     gc.enable()  # see main.py
     return batch
+
+
+def _find(pipeline: str) -> Pipeline:
+    from onward.pipelines import find_pipeline
+
+    with redirect_stdout(sys.stderr):
+        return find_pipeline(pipeline)  # what its file prints is no result
 
 
 def perform(batch: Batch, *, as_json: bool, early: EarlyLooks | None = None) -> int:

@@ -7,11 +7,8 @@ left to the command in `run.py`, to which the same words mean the same: tests/cl
 from __future__ import annotations
 
 import os
-
-TYPE_CHECKING = False  # as type checkers read it, without the import
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import Any
+from collections.abc import Sequence
+from typing import Any
 
 _TEXTS = {"--out": "out", "--job": "job", "--state": "state", "--config": "config_file", "--run-name": "run_name"}
 _NUMBERS = {"--workers": "workers"}

@@ -3,27 +3,30 @@
 A run that finds nothing to do in 10,000 files takes as long to start as to look, and neither waits for the other.
 These looks are taken before the job is held and before recovery, so they can say one thing alone: that a folder stood
 as the ledger, which is read afterwards, says it was left. Wherever they say anything else, `engine/scan.py` looks
-again. So a run sees whatever was changed before it was started; what is changed while it starts may wait for the next.
+again. So a run sees whatever was changed before it was started, and by the pipeline's own file while it was imported;
+what others change while it starts may wait for the next run.
 
 The child writes into memory that it shares with its parent, and is ended when the parent asks what it saw: that
 serves, and the rest is looked at as without it. So it may look at what nobody asks for, but only for as long as a
-start takes. What is imported here and in `walk.py` is what Python has loaded anyway, for the same reason.
+start takes.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from mmap import mmap
+from signal import SIGKILL
 from struct import Struct
+from typing import Self
 
+from onward import clock
 from onward.disk import walk
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Self
-
-_ROOM_BYTES = 32 << 20
+_ROOM_BYTES = 8 << 20
+_END_S = 1.0
+_LOOK_S = 0.0002
+_DESCRIPTORS = 4096
 _WRITTEN = Struct("=Q")
 _SIZES = Struct("=5Q")
 
@@ -92,15 +95,9 @@ class EarlyLooks:
         """End the child; what it has seen by now can be asked for."""
         if not self._pid:
             return
-        from signal import SIGKILL
-
-        try:
-            os.kill(self._pid, SIGKILL)
-            os.waitpid(self._pid, 0)
-        except OSError:
-            pass  # it ended, and whoever started us wants no word of that
+        if _has_ended(self._pid):
+            self._seen = dict(_read(self._room))
         self._pid = 0
-        self._seen = dict(_read(self._room))
         self._room.close()
 
     def _start(self, root: bytes, mirror: bytes) -> None:
@@ -108,10 +105,24 @@ class EarlyLooks:
         self._pid = os.fork()
         if self._pid == 0:
             try:
-                os.closerange(0, 3)  # whoever reads what the parent prints must not wait for its child
+                os.closerange(0, _DESCRIPTORS)  # whoever waits for one of the parent's must not wait for its child
                 _look(root, mirror, self._room, parent)
             finally:
                 os._exit(0)  # never the parent's exit handlers, nor a traceback over what it prints
+
+
+def _has_ended(pid: int) -> bool:
+    """End a child; say whether it has, which one that waits for a file system that hangs does not."""
+    until = clock.monotonic() + _END_S
+    try:
+        os.kill(pid, SIGKILL)
+        while os.waitpid(pid, os.WNOHANG) == (0, 0):
+            if clock.monotonic() >= until:
+                return False
+            clock.sleep(_LOOK_S)
+    except OSError:
+        pass  # it has, and whoever started us wants no word of that
+    return True
 
 
 def _look(root: bytes, mirror: bytes, room: mmap, parent: int) -> None:

@@ -10,14 +10,9 @@ import os
 import stat
 import struct
 from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
 
-TYPE_CHECKING = False  # see `early_looks.py`: nothing is imported here that takes longer than a folder
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from onward.model.item import Signature
-
-    NameFilter = Callable[[bytes], object]
+from onward.model.item import Signature
 
 _PACK = struct.Struct("<qqqQ")
 _WIDTH = _PACK.size
@@ -26,6 +21,8 @@ _SHORT_WIDTH = _SHORT.size
 _KIND = stat.S_IFMT(0o777777)
 _REGULAR = stat.S_IFREG
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+NameFilter = Callable[[bytes], object]
 
 
 class Look:
@@ -84,7 +81,7 @@ def look(folder: bytes, matches: NameFilter, *, root: bytes) -> Look:
                 try:
                     records.append(name + b"\0" + pack(st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino))
                 except struct.error:
-                    records.append(name + b"\0" + _packed(st))
+                    records.append(name + b"\0" + pack_signature(signature_of(st)))
             elif kind == stat.S_IFDIR:
                 folders.append(name)
             elif kind == stat.S_IFLNK:
@@ -108,7 +105,7 @@ def _look_through_link(folder: bytes, name: bytes, root: bytes, seen: Look) -> N
         seen.problems.append((name, "is a link that leads nowhere"))
         return
     if stat.S_ISREG(st.st_mode):
-        seen.records.append(name + b"\0" + _packed(st))
+        seen.records.append(name + b"\0" + pack_signature(signature_of(st)))
     elif not stat.S_ISDIR(st.st_mode):
         seen.problems.append((name, "is a link to something that is not a regular file"))
 
@@ -143,13 +140,7 @@ def pack_signature(signature: Signature) -> bytes:
 
 def signature_of(st: os.stat_result) -> Signature:
     """Return the signature that a look at this file gives."""
-    from onward.model.item import Signature
-
     return Signature(st.st_size, _clamped(st.st_mtime_ns), _clamped(st.st_ctime_ns), st.st_ino)
-
-
-def _packed(st: os.stat_result) -> bytes:
-    return _PACK.pack(st.st_size, _clamped(st.st_mtime_ns), _clamped(st.st_ctime_ns), st.st_ino)
 
 
 def _clamped(time_ns: int) -> int:
@@ -159,8 +150,6 @@ def _clamped(time_ns: int) -> int:
 
 def unpack_signature(packed: bytes) -> Signature:
     """Return the signature of a packed form."""
-    from onward.model.item import Signature
-
     return Signature(*_PACK.unpack(packed))
 
 

@@ -7,12 +7,11 @@ something about it moved; bytes are read only where a signature moved. The rule 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from onward.engine.scan import NOTHING_CACHED, Cached, ContainerState, Moved, Unmoved, scan
+from onward.engine.scan import NOTHING_CACHED, Cached, ContainerState, Moved, Unmoved, scan, serve
 from onward.engine.sink import Sink
 from onward.engine.source import Entry, NeverForgets, RecallsVersions, ScanProblem, Source
 from onward.errors import InputUnreadable, OutputCollides
@@ -153,10 +152,12 @@ class Plan:
     def __iter__(self) -> Iterator[Planned]:
         """Walk the source once; yields every item that is not skipped as unchanged, container by container."""
         containers = {row.key: row.id for row in self.ledger.containers(self.job_id)} if self.job_id else {}
-        left = list(containers)
+        left, early = list(containers), None
         if self.early is not None:
             self.early.end()
-            left = [key for key in containers if self.early.glimpse(os.fsencode(key)) is None]
+            if serve(self.source, self.sink):
+                early = self.early
+                left = [key for key in containers if early.glimpse(key.encode("utf-8", "surrogatepass")) is None]
         if self.expected * len(left) >= _LOOK_AHEAD_FROM * len(containers) > 0:
             self.sink.look_ahead(left, self.close_in_child)
         seen: set[str] = set()
@@ -170,7 +171,7 @@ class Plan:
             counted=lambda key: self.ledger.count_in(containers[key]),
             stale_recipes=self.today.stale,
             trusts_signatures=self._trusts(),
-            early=self.early,
+            early=early,
         ):
             if isinstance(found, ScanProblem):
                 self.problems.append(found)

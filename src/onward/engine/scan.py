@@ -192,7 +192,7 @@ def scan(
         count = counted(listing.key) - len(gone) if listing.count is None else listing.count
         return Unmoved(listing.key, count, gone)
 
-    for found in _listings(source, sink, place, leave_out, early):
+    for found in _listings(source, place, leave_out, early):
         listing: Listing | ScanProblem | None
         if isinstance(found, EarlyListing):
             as_left = unmoved(found, marked(found.key), found.outputs)
@@ -215,15 +215,16 @@ def scan(
 
 
 def _listings(
-    source: Source, sink: Sink, place: str, leave_out: Sequence[str], early: EarlyLooks | None
+    source: Source, place: str, leave_out: Sequence[str], early: EarlyLooks | None
 ) -> Iterator[Listing | EarlyListing | ScanProblem]:
-    if early is not None and isinstance(source, TakesEarlyLooks) and _mirrors(sink):
+    if early is not None and isinstance(source, TakesEarlyLooks):
         return source.scan_with(early, place, leave_out=leave_out)
     return source.scan(place, leave_out=leave_out)
 
 
-def _mirrors(sink: Sink) -> bool:
-    return isinstance(sink, MirrorsContainers) and sink.mirrors_containers
+def serve(source: Source, sink: Sink) -> bool:
+    """Say whether looks that were taken early at the folders of a source serve it and its sink."""
+    return isinstance(source, TakesEarlyLooks) and isinstance(sink, MirrorsContainers) and sink.mirrors_containers
 
 
 def mark_of(inputs: bytes, outputs: bytes) -> bytes:

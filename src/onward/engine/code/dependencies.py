@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 from collections.abc import Iterable
-from functools import cache
 
 from onward.engine.code.spelling import Spelling, digest
 from onward.errors import PipelineInvalid
 
 _FILES = ":files"
+_RECORDS = ("METADATA", "RECORD", "PKG-INFO")
 
 
 def dependency_versions(names: Iterable[str]) -> dict[str, str]:
@@ -26,10 +27,20 @@ def dependency_versions(names: Iterable[str]) -> dict[str, str]:
     return {name: _dependency_version(name) for name in sorted(set(names))}
 
 
-@cache
-def _installed(name: str) -> str:
-    """Return the version of a distribution: what is loaded stays loaded, whatever is installed meanwhile."""
-    return importlib.metadata.version(name)
+def tellers(names: Iterable[str]) -> list[str]:
+    """Return the files that tell the version and the files of libraries; some of them may not be there."""
+    found = []
+    for name in names:
+        name = name.removesuffix(_FILES)
+        try:
+            given = [importlib.metadata.distribution(name)]
+        except (importlib.metadata.PackageNotFoundError, ValueError):
+            providers = importlib.metadata.packages_distributions().get(name, ())
+            given = [importlib.metadata.distribution(provider) for provider in sorted(set(providers))]
+        # Where a distribution's own record stands is told by no public name.
+        folders = [os.fspath(path) for one in given if isinstance(path := getattr(one, "_path", None), os.PathLike)]
+        found += [os.path.join(folder, file) for folder in folders for file in ("", *_RECORDS)]
+    return found
 
 
 def _dependency_version(name: str) -> str:
@@ -37,7 +48,7 @@ def _dependency_version(name: str) -> str:
         name = name.removesuffix(_FILES)
         return f"{_dependency_version(name)} {_files_digest(name)}"
     try:
-        return _installed(name)
+        return importlib.metadata.version(name)
     except (importlib.metadata.PackageNotFoundError, ValueError):
         pass
     providers = sorted(set(importlib.metadata.packages_distributions().get(name, ())))

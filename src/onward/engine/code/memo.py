@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import FunctionType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,10 +21,16 @@ if TYPE_CHECKING:
 
 
 _LIBRARIES = "depends="
-"""What is remembered of the libraries: it holds as long as nothing came to or left a folder that Python imports from.
-
-Whatever an installer does, it makes or removes a folder there that has the version in its name.
+"""Under this name the versions of libraries are remembered, as long as no folder that Python imports from has moved,
+nor a file that tells of one of them: an installer makes a folder there, or rewrites the one of a library in the works.
 """
+
+_in_use: dict[tuple[str, ...], Mapping[str, str]] = {}
+"""The versions that this process went by first: what is loaded stays loaded, whatever is installed meanwhile."""
+
+
+Remembered = tuple[str, str, list[tuple[str, int, int, int]]]
+"""What besides files decides an answer, the answer, and each file that it was read from, as it was then."""
 
 
 class CodePart(NamedTuple):
@@ -71,18 +77,9 @@ def code_part(pipeline: Pipeline, ledger: Reader, *, validates: bool = True) -> 
             version = reader.version(step, version=pipeline.version)
             steps[part] = version.digest
             fresh[part] = (key, version.digest, version.files_reached)
-    libraries: Mapping[str, str] = {}
-    if pipeline.depends:
-        key = json.dumps([*pipeline.depends, *sys.path])
-        known = remembered.get(_LIBRARIES)
-        if known is not None and known[0] == key and all(_is_unchanged(*file) for file in known[2]):
-            libraries = json.loads(known[1])
-        else:
-            from onward.engine.code.dependencies import dependency_versions
-
-            seen = [_seen(folder) for folder in sys.path]
-            libraries = dependency_versions(pipeline.depends)
-            fresh[_LIBRARIES] = (key, json.dumps(libraries), seen)
+    libraries, looked_up = _libraries(pipeline.depends, remembered.get(_LIBRARIES))
+    if looked_up is not None:
+        fresh[_LIBRARIES] = looked_up
     memo = (name, json.dumps({**remembered, **fresh}).encode()) if fresh else None
     return CodePart(steps, libraries, memo)
 
@@ -107,10 +104,30 @@ def _is_unchanged(path: str, size_bytes: int, mtime_ns: int, ctime_ns: int) -> b
 
 def _seen(path: str) -> tuple[str, int, int, int]:
     try:
-        st = os.stat(path or ".")
+        st = os.stat(path)
     except OSError:
         return path, -1, 0, 0
     return path, st.st_size, st.st_mtime_ns, st.st_ctime_ns
+
+
+def _libraries(
+    names: Sequence[str], known: Remembered | None
+) -> tuple[Mapping[str, str], Remembered | None]:
+    """Return the versions of libraries, and what to remember of them where they had to be looked up."""
+    if not names:
+        return {}, None
+    if tuple(names) in _in_use:
+        return _in_use[tuple(names)], None
+    folders = [os.fsdecode(at) or "." for at in sys.path if isinstance(at, str | bytes | os.PathLike)]
+    key = json.dumps([*names, *folders])
+    if known is not None and known[0] == key and known[2] and all(_is_unchanged(*file) for file in known[2]):
+        _in_use[tuple(names)] = json.loads(known[1])
+        return _in_use[tuple(names)], None
+    from onward.engine.code.dependencies import dependency_versions, tellers
+
+    seen = [_seen(place) for place in [*folders, *tellers(names)]]
+    found = _in_use[tuple(names)] = dependency_versions(names)
+    return found, (key, json.dumps(found), seen)
 
 
 def code_versions(pipeline: Pipeline) -> Mapping[str, CodeVersion]:
@@ -136,7 +153,7 @@ def _named(pipeline: Pipeline, *, with_checks: bool = True) -> dict[str, object]
     return found
 
 
-def _recall(value: bytes | None) -> dict[str, tuple[str, str, list[tuple[str, int, int, int]]]]:
+def _recall(value: bytes | None) -> dict[str, Remembered]:
     if value is None:
         return {}
     return {name: (key, digest, [tuple(f) for f in files]) for name, (key, digest, files) in json.loads(value).items()}

@@ -74,9 +74,13 @@ class FileSink(StagedFiles):
 
     names_by_stem = True
     has_one_writer = False
-    mirrors_containers = True
     has_files_at_outputs = True
     """Whoever looks at an output's path sees the output; False where the sink is to be asked."""
+
+    @property
+    def mirrors_containers(self) -> bool:
+        """Say whether `look` is `disk.walk.look_at_outputs` of the folder of a container's name."""
+        return type(self).look is FileSink.look
 
     def check(self, out: str) -> None:
         """Raise `UsageError` when `out` is no folder for files."""

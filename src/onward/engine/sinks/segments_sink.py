@@ -38,7 +38,6 @@ class SegmentSink(FileSink):
     """See `json_segments`."""
 
     names_by_stem = False
-    mirrors_containers = False
     has_one_writer = False
 
     def __init__(self, id_field: str) -> None:

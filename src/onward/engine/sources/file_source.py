@@ -84,6 +84,8 @@ class FileSource:
         self, early: EarlyLooks, place: str, *, leave_out: Sequence[str]
     ) -> Iterator[FolderListing | EarlyListing | ScanProblem]:
         """Look at the same folders as `scan`, but for those of which something was seen early."""
+        if type(self).scan is not FileSource.scan:
+            return self.scan(place, leave_out=leave_out)  # who scans in another way is asked for all of it
         root = os.path.realpath(os.fsencode(place))
         spelled: dict[str, bytes] = {}
 

@@ -37,7 +37,6 @@ class ParquetSink(FileSink):
     """See the module."""
 
     names_by_stem = False
-    mirrors_containers = False
 
     def __init__(self) -> None:
         super().__init__(".parquet", _no_encoding)
