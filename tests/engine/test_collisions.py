@@ -73,11 +73,13 @@ def test_of_unicode_twins_the_later_fails_and_is_processed_when_the_first_is_gon
     assert farm.run().ok().counts["processed"] == 0
 
 
-def test_unicode_twins_of_folders_do_not_disturb_each_other(plant: Plant) -> None:
+@pytest.mark.parametrize("name", ["né", "\u212a"], ids=["e and its accent", "K and the sign of kelvin"])
+def test_unicode_twins_of_folders_do_not_disturb_each_other(name: str, plant: Plant) -> None:
     farm = plant()
-    for folder in ("né", unicodedata.normalize("NFD", "né")):
-        farm.write(f"{folder}/a.txt", f"{len(folder)} words\n")
-        farm.write(f"{folder}/{len(folder)}.txt", "words of its own\n")
+    for folder in (name, unicodedata.normalize("NFD", name)):
+        size = len(os.fsencode(folder))
+        farm.write(f"{folder}/a.txt", f"{size} words\n")
+        farm.write(f"{folder}/{size}.txt", "words of its own\n")
 
     first = farm.run()
     farm.forget_effects()

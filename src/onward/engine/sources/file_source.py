@@ -96,8 +96,10 @@ class FileSource:
             packed, count = seen.matching(self._matches(folder))
             if not count:
                 return None, seen.folders
+            key = key_from_bytes(folder)
+            spelled[key] = folder
             again = partial(self._look, root, folder, spelled)
-            return EarlyListing(key_from_bytes(folder), packed, count, seen.outputs, lambda: again()[0]), seen.folders
+            return EarlyListing(key, packed, count, seen.outputs, lambda: again()[0]), seen.folders
 
         return self._walk(root, leave_out, look)
 
@@ -133,8 +135,7 @@ class FileSource:
         if not seen.records and not seen.problems:
             return None, seen.folders
         listing = self._listing(folder, seen, looked_at_ns)
-        if _may_be_spelled_twice(folder):
-            listing.is_twin = spelled.setdefault(listing.key, folder) != folder
+        listing.is_twin = spelled.setdefault(listing.key, folder) != folder
         return listing, seen.folders
 
     def _listing(self, folder: bytes, seen: walk.Look, looked_at_ns: int) -> FolderListing:
@@ -200,7 +201,7 @@ class FileSource:
 
 
 def _may_be_spelled_twice(folder: bytes) -> bool:
-    """Say whether another folder may have the same key: only names that a key does not spell as they are can."""
+    """Say whether a folder that was seen before may have the same key; plain names come first of all that do."""
     return not folder.isascii() or b"\\" in folder
 
 
