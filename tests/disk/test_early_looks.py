@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -30,6 +31,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWa
 def seen_early(place: Path, out: Path) -> EarlyLooks:
     """Look until all is seen."""
     early = EarlyLooks(str(place), str(out))
+    early.look_at_inputs()
     if early._pid:
         os.waitid(os.P_PID, early._pid, os.WEXITED | os.WNOWAIT)
     early.end()
@@ -115,6 +117,7 @@ def test_the_child_ends_when_it_is_told_and_what_it_saw_by_then_is_whole(tmp_pat
 
     for _ in range(20):
         with EarlyLooks(str(place), str(out)) as early:
+            early.look_at_inputs()
             pid = early._pid
         assert not alive(pid)
         for at in range(40):
@@ -122,6 +125,28 @@ def test_the_child_ends_when_it_is_told_and_what_it_saw_by_then_is_whole(tmp_pat
             if glimpse is not None:
                 looked = walk.look(os.fsencode(place / f"{at:02}"), lambda _: True, root=os.fsencode(place))
                 assert glimpse.matching(lambda _: True) == (looked.packed, 100)
+
+
+def test_inputs_are_not_looked_at_before_it_is_said(folders: tuple[Path, Path]) -> None:
+    place, out = folders
+    with EarlyLooks(str(place), str(out)) as early:
+        time.sleep(0.2)
+        (place / "one.txt").write_text("written while the pipeline was imported")
+        early.look_at_inputs()
+        os.waitid(os.P_PID, early._pid, os.WEXITED | os.WNOWAIT)
+
+    glimpse = early.glimpse(b"")
+    assert glimpse is not None
+    assert glimpse.inputs == walk.look(os.fsencode(place), lambda _: True, root=os.fsencode(place)).packed
+
+
+def test_who_never_says_that_inputs_may_be_looked_at_sees_nothing(folders: tuple[Path, Path]) -> None:
+    with EarlyLooks(*map(str, folders)) as early:
+        time.sleep(0.1)
+        pid = early._pid
+
+    assert not alive(pid)
+    assert early.glimpse(b"") is None
 
 
 ORPHAN = """
@@ -136,6 +161,7 @@ ORPHAN = """
         return look(*args, **named)
     walk.look = slow
     early = early_looks.EarlyLooks(sys.argv[1], sys.argv[2])
+    early.look_at_inputs()
     print(early._pid, flush=True)
     {end}
 """

@@ -123,6 +123,7 @@ class Field:
     def seen_early(self) -> EarlyLooks:
         """Look at everything as it is now."""
         early = EarlyLooks(str(self.farm.input), str(self.farm.out))
+        early.look_at_inputs()
         if early._pid:
             os.waitid(os.P_PID, early._pid, os.WEXITED | os.WNOWAIT)
         return early

@@ -24,9 +24,9 @@ def run(pipeline: str, place: str, out: str, *, as_json: bool = False, **options
     """Do what is new or changed in the foreground; return the exit code."""
     from onward.disk.early_looks import EarlyLooks
 
-    found = _find(pipeline)
-    # Not before the pipeline's file was run, which may write inputs; but before all else that a run imports.
     with EarlyLooks(place, out) as early:
+        found = _find(pipeline)
+        early.look_at_inputs()
         return perform(prepare(pipeline, place, out, found=found, **options), as_json=as_json, early=early)
 
 

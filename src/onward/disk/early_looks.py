@@ -3,8 +3,10 @@
 A run that finds nothing to do in 10,000 files takes as long to start as to look, and neither waits for the other.
 These looks are taken before the job is held and before recovery, so they can say one thing alone: that a folder stood
 as the ledger, which is read afterwards, says it was left. Wherever they say anything else, `engine/scan.py` looks
-again. So a run sees whatever was changed before it was started, and by the pipeline's own file while it was imported;
-what others change while it starts may wait for the next run.
+again. So a run sees whatever was changed before it was started; what is changed while it starts may wait for the next.
+
+The pipeline's own file may write inputs while it is imported, and those are to be seen: outputs are looked at from the
+start, inputs once the parent says that the file was run.
 
 The child writes into memory that it shares with its parent, and is ended when the parent asks what it saw: that
 serves, and the rest is looked at as without it. So it may look at what nobody asks for, but only for as long as a
@@ -14,7 +16,8 @@ start takes.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from mmap import mmap
 from signal import SIGKILL
 from struct import Struct
@@ -27,7 +30,9 @@ _ROOM_BYTES = 8 << 20
 _END_S = 1.0
 _LOOK_S = 0.0002
 _DESCRIPTORS = 4096
-_WRITTEN = Struct("=Q")
+_STATE = Struct("=QQ")
+_MAY = Struct("=Q")
+_WRITTEN_AT = _MAY.size
 _SIZES = Struct("=5Q")
 
 
@@ -60,7 +65,7 @@ class Glimpse:
 
 
 class EarlyLooks:
-    """Looks at an input folder, and at its mirror in the output folder, from now on until `end`.
+    """Looks at an output folder from now on, and from `look_at_inputs` to `end` at the inputs that it mirrors.
 
     As a context it ends when the block does.
     """
@@ -90,6 +95,11 @@ class EarlyLooks:
     def glimpse(self, folder: bytes) -> Glimpse | None:
         """Return what was seen of a folder, by its path below the input; None when it was not looked at."""
         return self._seen.get(folder)
+
+    def look_at_inputs(self) -> None:
+        """Let the inputs be looked at: whatever this process does to them is done."""
+        if self._pid:
+            _MAY.pack_into(self._room, 0, 1)
 
     def end(self) -> None:
         """End the child; what it has seen by now can be asked for."""
@@ -126,14 +136,21 @@ def _has_ended(pid: int) -> bool:
 
 
 def _look(root: bytes, mirror: bytes, room: mmap, parent: int) -> None:
-    at = _WRITTEN.size
+    def may_look_at_inputs() -> bool:
+        return _MAY.unpack_from(room)[0] == 1 or os.getppid() != parent
+
+    outputs = _look_at_outputs(mirror, may_look_at_inputs)
+    while not may_look_at_inputs():
+        clock.sleep(_LOOK_S)
+    at = _STATE.size
     waiting = [b""]
     while waiting and os.getppid() == parent:
         relative = waiting.pop()
-        folder = os.path.join(root, relative) if relative else root
+        folder = os.path.join(root, relative)
         try:
             seen = walk.look(folder, _is_shown, root=root)
-            outputs = walk.look_at_outputs(os.path.join(mirror, relative) if relative else mirror)
+            if relative not in outputs:
+                outputs[relative] = walk.look_at_outputs(os.path.join(mirror, relative))
         except OSError:
             continue  # the parent looks for itself, and says what is wrong
         below = [name for name in seen.folders if _is_shown(name)]
@@ -141,13 +158,26 @@ def _look(root: bytes, mirror: bytes, room: mmap, parent: int) -> None:
         if seen.problems:
             continue
         names = b"\0".join([walk.split(record)[0] for record in seen.records])
-        parts = (relative, names, seen.packed, b"\0".join(below), outputs)
+        parts = (relative, names, seen.packed, b"\0".join(below), outputs[relative])
         frame = b"".join((_SIZES.pack(*map(len, parts)), *parts))
         if at + len(frame) > len(room):
             return
         room[at : at + len(frame)] = frame
         at += len(frame)
-        _WRITTEN.pack_into(room, 0, at)  # the frame is whole before it is told of
+        _MAY.pack_into(room, _WRITTEN_AT, at)  # the frame is whole before it is told of
+
+
+def _look_at_outputs(mirror: bytes, is_enough: Callable[[], bool]) -> dict[bytes, bytes]:
+    """Return what stands in an output folder and in those below it, by their paths below it, until it is enough."""
+    found: dict[bytes, bytes] = {}
+    waiting = [b""]
+    while waiting and not is_enough():
+        relative = waiting.pop()
+        below: list[bytes] = []
+        with suppress(OSError):
+            found[relative] = walk.look_at_outputs(os.path.join(mirror, relative), below)
+        waiting += [os.path.join(relative, name) for name in reversed(below) if _is_shown(name)]
+    return found
 
 
 def _is_shown(name: bytes) -> bool:
@@ -156,8 +186,8 @@ def _is_shown(name: bytes) -> bool:
 
 def _read(room: mmap) -> Iterator[tuple[bytes, Glimpse]]:
     """Return what a child has told, by folder."""
-    (end,) = _WRITTEN.unpack_from(room)
-    at = _WRITTEN.size
+    _, end = _STATE.unpack_from(room)
+    at = _STATE.size
     while at < end:
         sizes = _SIZES.unpack_from(room, at)
         at += _SIZES.size

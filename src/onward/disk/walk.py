@@ -179,10 +179,14 @@ def records(packed: bytes) -> list[bytes]:
     return found
 
 
-def look_at_outputs(folder: bytes) -> bytes:
+def look_at_outputs(folder: bytes, folders: list[bytes] | None = None) -> bytes:
     """Return name, size and mtime, packed and sorted, of every regular file in one output folder.
 
     Empty when there is no folder.
+
+    Args:
+        folder: The folder, as the file system spells it.
+        folders: Gets the names of the folders in it, sorted.
     """
     found: list[bytes] = []
     try:
@@ -199,6 +203,8 @@ def look_at_outputs(folder: bytes) -> bytes:
             except FileNotFoundError:
                 continue
             if st.st_mode & _KIND != _REGULAR:
+                if folders is not None and stat.S_ISDIR(st.st_mode):
+                    folders.append(name)
                 continue
             try:
                 packed = pack(st.st_size, st.st_mtime_ns)
